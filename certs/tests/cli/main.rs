@@ -1,0 +1,5 @@
+//! The program from outside.
+
+mod openssl;
+mod program;
+mod usage;
