@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The broker's log and records on disk, behind one contract.
+//!
+//! A shard hands its [`Batch`](flotilla_core::turn::Batch) to an [`Engine`] and goes on; the engine
+//! tells the [`CommitSink`] when it is durable. [`Rocks`] is the engine of the broker, [`Memory`]
+//! and [`Faulty`] serve tests and the simulator.
+
+mod batch;
+mod block;
+mod commit;
+mod encode;
+mod engine;
+mod error;
+mod faulty;
+mod keys;
+mod memory;
+mod page;
+mod recover;
+mod rocks;
+mod wanted;
+
+pub use engine::{CommitSink, Counters, Engine, Recovered};
+pub use error::Error;
+pub use faulty::{Between, Faults, Faulty};
+pub use memory::Memory;
+pub use rocks::{Options, Rocks, Sync};

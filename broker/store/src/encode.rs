@@ -1,0 +1,277 @@
+//! Records as bytes.
+//!
+//! A record is sealed: `version u8 | fields | xxh3 u32 of key, version, fields`. Numbers are big
+//! endian, a text is `length u16 | UTF-8`, an option is `0` or `1 | value`.
+
+use flotilla_core::id::{ClientId, Position};
+use flotilla_core::message::Message;
+use flotilla_core::record::{OutboundRecord, SessionRecord, Start, SubscriptionRecord, WillRecord};
+use flotilla_mqtt::{PacketId, QoS, RetainHandling, SubscriptionOptions, topic};
+use twox_hash::XxHash3_64;
+
+const VERSION: u8 = 1;
+const CHECKSUM: usize = 4;
+
+const NO_LOCAL: u8 = 0b0000_0100;
+const RETAIN_AS_PUBLISHED: u8 = 0b0000_1000;
+const RETAIN_HANDLING_SHIFT: u32 = 4;
+
+/// What does not hold in bytes that should be a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct MalformedRecord(&'static str);
+
+/// Writes a session's record to `out`, which is overwritten. `first`: the first position of the
+/// batch, to which [`Start::InBatch`] refers.
+pub(crate) fn put_session(record: &SessionRecord, first: Position, out: &mut Vec<u8>) {
+    begin(out);
+    out.extend_from_slice(&record.revision.to_be_bytes());
+    out.extend_from_slice(&record.expiry_interval_s.to_be_bytes());
+    put_option(record.disconnected_at_ms.map(u64::to_be_bytes), out);
+    put_count(record.subscriptions.len(), out);
+    for subscription in &record.subscriptions {
+        let SubscriptionRecord { filter, options, id, start } = subscription;
+        let len = u16::try_from(filter.len()).expect("a filter has at most 65,535 bytes");
+        out.extend_from_slice(&len.to_be_bytes());
+        out.extend_from_slice(filter.as_bytes());
+        out.push(options_byte(*options));
+        put_option(id.map(u32::to_be_bytes), out);
+        out.extend_from_slice(&start.resolve(first).0.to_be_bytes());
+    }
+    match &record.will {
+        None => out.push(0),
+        Some(WillRecord { message, delay_interval_s, message_expiry_interval_s }) => {
+            out.push(1);
+            out.extend_from_slice(&delay_interval_s.to_be_bytes());
+            put_option(message_expiry_interval_s.map(u32::to_be_bytes), out);
+            put_count(message.as_bytes().len(), out);
+            out.extend_from_slice(message.as_bytes());
+        }
+    }
+    put_count(record.unacknowledged.len(), out);
+    for (packet_id, position) in &record.unacknowledged {
+        out.extend_from_slice(&packet_id.get().to_be_bytes());
+        out.extend_from_slice(&position.0.to_be_bytes());
+    }
+    out.extend_from_slice(&record.sent_up_to.0.to_be_bytes());
+    seal(record.client_id.as_str().as_bytes(), out);
+}
+
+/// Reads a session's record.
+pub(crate) fn session(key: &[u8], sealed: &[u8]) -> Result<SessionRecord, MalformedRecord> {
+    let client_id = std::str::from_utf8(key)
+        .map_err(|_| MalformedRecord("the client identifier is not UTF-8"))?;
+    let mut fields = unseal(key, sealed)?;
+    let revision = u64::from_be_bytes(fields.array()?);
+    let expiry_interval_s = u32::from_be_bytes(fields.array()?);
+    let disconnected_at_ms = fields.option()?.map(u64::from_be_bytes);
+    let mut subscriptions = Vec::new();
+    for _ in 0..fields.count()? {
+        subscriptions.push(subscription(&mut fields)?);
+    }
+    let will = match fields.byte()? {
+        0 => None,
+        1 => Some(WillRecord {
+            delay_interval_s: u32::from_be_bytes(fields.array()?),
+            message_expiry_interval_s: fields.option()?.map(u32::from_be_bytes),
+            message: {
+                let len = fields.count()?;
+                Message::from_bytes(fields.take(len)?)
+                    .map_err(|_| MalformedRecord("the Will is no message"))?
+            },
+        }),
+        _ => return Err(MalformedRecord("an option is neither there nor not")),
+    };
+    let mut unacknowledged = Vec::new();
+    for _ in 0..fields.count()? {
+        let packet_id = fields.packet_id()?;
+        unacknowledged.push((packet_id, Position(u64::from_be_bytes(fields.array()?))));
+    }
+    let sent_up_to = Position(u64::from_be_bytes(fields.array()?));
+    fields.end()?;
+    Ok(SessionRecord {
+        client_id: ClientId::from(client_id),
+        revision,
+        expiry_interval_s,
+        disconnected_at_ms,
+        subscriptions,
+        will,
+        unacknowledged,
+        sent_up_to,
+    })
+}
+
+fn subscription(fields: &mut Fields<'_>) -> Result<SubscriptionRecord, MalformedRecord> {
+    let len = usize::from(u16::from_be_bytes(fields.array()?));
+    let filter = std::str::from_utf8(fields.take(len)?).ok();
+    // Matching relies on valid filters.
+    let filter = filter
+        .filter(|filter| topic::parse_filter(filter).is_ok())
+        .ok_or(MalformedRecord("a topic filter is not valid"))?;
+    Ok(SubscriptionRecord {
+        filter: Box::from(filter),
+        options: options(fields.byte()?)
+            .ok_or(MalformedRecord("the options of a subscription are not known"))?,
+        id: fields.option()?.map(u32::from_be_bytes),
+        start: Start::At(Position(u64::from_be_bytes(fields.array()?))),
+    })
+}
+
+/// Reads nothing but the revision out of a session's record.
+pub(crate) fn revision(key: &[u8], sealed: &[u8]) -> Result<u64, MalformedRecord> {
+    Ok(u64::from_be_bytes(unseal(key, sealed)?.array()?))
+}
+
+/// Writes a cursor to `out`, which is overwritten.
+pub(crate) fn put_cursor(client_id: &ClientId, cursor: Position, out: &mut Vec<u8>) {
+    begin(out);
+    out.extend_from_slice(&cursor.0.to_be_bytes());
+    seal(client_id.as_str().as_bytes(), out);
+}
+
+/// Reads a cursor.
+pub(crate) fn cursor(key: &[u8], sealed: &[u8]) -> Result<Position, MalformedRecord> {
+    let mut fields = unseal(key, sealed)?;
+    let cursor = Position(u64::from_be_bytes(fields.array()?));
+    fields.end()?;
+    Ok(cursor)
+}
+
+/// Writes a QoS 2 message's record, but for its position, to `out`, which is overwritten.
+pub(crate) fn put_outbound(key: &[u8], record: &OutboundRecord, out: &mut Vec<u8>) {
+    begin(out);
+    out.extend_from_slice(&record.packet_id.get().to_be_bytes());
+    out.push(u8::from(record.released));
+    seal(key, out);
+}
+
+/// Reads a QoS 2 message's record.
+pub(crate) fn outbound(
+    key: &[u8],
+    position: Position,
+    sealed: &[u8],
+) -> Result<OutboundRecord, MalformedRecord> {
+    let mut fields = unseal(key, sealed)?;
+    let packet_id = fields.packet_id()?;
+    let released = fields.byte()? != 0;
+    fields.end()?;
+    Ok(OutboundRecord { position, packet_id, released })
+}
+
+/// Writes a retained message to `out`, which is overwritten.
+pub(crate) fn put_retained(message: &Message, out: &mut Vec<u8>) {
+    begin(out);
+    out.extend_from_slice(message.as_bytes());
+    seal(message.topic().as_bytes(), out);
+}
+
+/// Reads a retained message.
+pub(crate) fn retained(key: &[u8], sealed: &[u8]) -> Result<Message, MalformedRecord> {
+    Message::from_bytes(unseal(key, sealed)?.0)
+        .ok()
+        .filter(|message| message.topic().as_bytes() == key)
+        .ok_or(MalformedRecord("it is no message of its topic"))
+}
+
+fn options_byte(options: SubscriptionOptions) -> u8 {
+    let flag = |is_set, bit| if is_set { bit } else { 0 };
+    options.qos.bits()
+        | flag(options.no_local, NO_LOCAL)
+        | flag(options.retain_as_published, RETAIN_AS_PUBLISHED)
+        | (options.retain_handling as u8) << RETAIN_HANDLING_SHIFT
+}
+
+fn options(byte: u8) -> Option<SubscriptionOptions> {
+    Some(SubscriptionOptions {
+        qos: QoS::from_bits(byte & 0b11)?,
+        no_local: byte & NO_LOCAL != 0,
+        retain_as_published: byte & RETAIN_AS_PUBLISHED != 0,
+        retain_handling: match byte >> RETAIN_HANDLING_SHIFT {
+            0 => RetainHandling::SendAlways,
+            1 => RetainHandling::SendIfNew,
+            2 => RetainHandling::DoNotSend,
+            _ => return None,
+        },
+    })
+}
+
+fn begin(out: &mut Vec<u8>) {
+    out.clear();
+    out.push(VERSION);
+}
+
+fn seal(key: &[u8], out: &mut Vec<u8>) {
+    let checksum = checksum(key, out);
+    out.extend_from_slice(&checksum);
+}
+
+/// Depends on the key, so that a record under another key is found damaged.
+fn checksum(key: &[u8], record: &[u8]) -> [u8; CHECKSUM] {
+    let hash = XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(key), record);
+    (hash as u32).to_be_bytes()
+}
+
+fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<Fields<'a>, MalformedRecord> {
+    let (record, found) =
+        sealed.split_last_chunk::<CHECKSUM>().ok_or(MalformedRecord("it is cut short"))?;
+    if checksum(key, record) != *found {
+        return Err(MalformedRecord("the checksum does not fit"));
+    }
+    match record.split_first() {
+        Some((&VERSION, fields)) => Ok(Fields(fields)),
+        _ => Err(MalformedRecord("it has an unknown version")),
+    }
+}
+
+fn put_count(count: usize, out: &mut Vec<u8>) {
+    let count = u32::try_from(count).expect("limits keep every part of a record below 4 GiB");
+    out.extend_from_slice(&count.to_be_bytes());
+}
+
+fn put_option<const N: usize>(value: Option<[u8; N]>, out: &mut Vec<u8>) {
+    out.push(u8::from(value.is_some()));
+    out.extend_from_slice(value.as_ref().map_or(&[], |bytes| bytes.as_slice()));
+}
+
+/// The fields of a record that are still to be read.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], MalformedRecord> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(MalformedRecord("it is cut short"))?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    fn byte(&mut self) -> Result<u8, MalformedRecord> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], MalformedRecord> {
+        let (taken, rest) =
+            self.0.split_at_checked(len).ok_or(MalformedRecord("it is cut short"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn count(&mut self) -> Result<usize, MalformedRecord> {
+        Ok(u32::from_be_bytes(self.array()?) as usize)
+    }
+
+    fn packet_id(&mut self) -> Result<PacketId, MalformedRecord> {
+        PacketId::new(u16::from_be_bytes(self.array()?))
+            .ok_or(MalformedRecord("a packet identifier is 0"))
+    }
+
+    fn option<const N: usize>(&mut self) -> Result<Option<[u8; N]>, MalformedRecord> {
+        match self.byte()? {
+            0 => Ok(None),
+            1 => self.array().map(Some),
+            _ => Err(MalformedRecord("an option is neither there nor not")),
+        }
+    }
+
+    fn end(self) -> Result<(), MalformedRecord> {
+        if self.0.is_empty() { Ok(()) } else { Err(MalformedRecord("it is too long")) }
+    }
+}

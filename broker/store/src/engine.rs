@@ -1,0 +1,103 @@
+//! The contract between the broker and whatever keeps its log.
+
+use flotilla_core::id::Position;
+use flotilla_core::message::Message;
+use flotilla_core::record::StoredSession;
+use flotilla_core::turn::{Batch, Page, Replay};
+
+use crate::error::Error;
+
+/// Told of the fate of every batch, in the order of submission, one call at a time, from the
+/// engine's commit thread. Must not call the engine's [`Engine::close`].
+pub trait CommitSink: Send + 'static {
+    /// These batches are durable at the class asked for, each with the position of its first append
+    /// (or the one the next append would have got). `end`: the position the next append will get.
+    /// A replay that starts now sees them.
+    fn committed(&mut self, group: Vec<(Batch, Position)>, end: Position);
+
+    /// Nothing of this batch is stored: it writes a session whose stored revision is not one less.
+    /// Either two shards believe to own the session, or a later batch of the same owner followed a
+    /// refused one. Every batch before it has been reported, later ones go on.
+    fn refused(&mut self, batch: Batch);
+
+    /// Nothing will be committed any more: a write or a sync failed, so what is on disk is not
+    /// known. No batch that was not reported committed may be acknowledged; the broker must stop.
+    /// The last call there is.
+    fn poisoned(&mut self, error: Error);
+}
+
+/// A log with records beside it. The broker shares one engine among all its shards.
+///
+/// * Positions of the log start at 1 and grow by one a message, in the order of submission.
+/// * A batch is committed whole or not at all; which of the two is always reported, unless the
+///   engine is poisoned or the process ends.
+/// * Records of a session live from its first [`PutSession`] to its [`EndSession`]; what is written
+///   for a session that does not exist is never given back.
+///
+/// [`PutSession`]: flotilla_core::turn::Write::PutSession
+/// [`EndSession`]: flotilla_core::turn::Write::EndSession
+pub trait Engine: Send + Sync + 'static {
+    /// Queues a batch and returns at once. Batches commit in the order of submission, each whole or
+    /// not at all. After poisoning or [`Engine::close`] the batch is dropped.
+    fn submit(&self, batch: Batch);
+
+    /// Reads a page of the log; complete up to [`Page::next`]. Blocks on the disk. Sees every batch
+    /// that has been reported committed.
+    ///
+    /// The work for one page is bounded, so a page may hold few messages or none although the end
+    /// is not reached: [`Page::next`] has moved on, ask again from there.
+    ///
+    /// # Errors
+    /// When the log cannot be read, a record is damaged, or a position that should be there is not.
+    fn replay(&self, replay: &Replay) -> Result<Page, Error>;
+
+    /// Bytes submitted but not yet committed: messages and records, about what they hold in memory.
+    fn uncommitted_bytes(&self) -> usize;
+
+    /// What the engine has done since it was opened.
+    fn counters(&self) -> Counters;
+
+    /// Commits what was submitted, then closes. Further submissions are lost, further replays
+    /// refused. Closing again changes nothing.
+    ///
+    /// # Errors
+    /// When the engine was poisoned, now or earlier.
+    fn close(&self) -> Result<(), Error>;
+}
+
+/// What an engine gives back when it is opened. The backlog is not read.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Every stored session, by Client Identifier.
+    pub sessions: Vec<StoredSession>,
+    /// Every retained message, by topic.
+    pub retained: Vec<Message>,
+    /// The position the next append will get; 1 in an empty log.
+    pub end: Position,
+}
+
+impl Default for Recovered {
+    fn default() -> Self {
+        Self { sessions: Vec::new(), retained: Vec::new(), end: FIRST }
+    }
+}
+
+/// The position of the first message of a log.
+pub(crate) const FIRST: Position = Position(1);
+
+/// What an engine has done since it was opened; all of it grows only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Groups of batches written.
+    pub commits: u64,
+    /// Batches committed.
+    pub batches: u64,
+    /// Batches refused because of a session's revision.
+    pub refused: u64,
+    /// Messages appended to the log.
+    pub messages: u64,
+    /// Bytes of those messages.
+    pub message_bytes: u64,
+    /// Nanoseconds spent in writing and syncing commits.
+    pub commit_ns: u64,
+}

@@ -1,0 +1,121 @@
+//! The engine on RocksDB.
+
+mod open;
+mod options;
+mod replay;
+mod writer;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use flotilla_core::id::Position;
+use flotilla_core::turn::{Batch, Page, Replay};
+use rocksdb::DB;
+
+use crate::commit::Committer;
+use crate::engine::{CommitSink, Counters, Engine, Recovered};
+use crate::error::Error;
+use crate::recover;
+
+pub use crate::commit::Sync;
+pub use options::Options;
+
+use writer::Writer;
+
+/// The engine of the broker: one directory, one RocksDB database, one commit thread.
+pub struct Rocks {
+    store: Arc<Store>,
+    committer: Committer,
+    is_closed: AtomicBool,
+    dir: PathBuf,
+}
+
+/// What the commit thread and the readers share.
+struct Store {
+    db: DB,
+    /// The end of what is committed: the position the next append will get.
+    end: AtomicU64,
+}
+
+impl Rocks {
+    /// Opens the store in `dir`, which is made if it does not exist, and gives back what it holds.
+    /// Nothing is committed, and `sink` not called, before the first [`Engine::submit`].
+    ///
+    /// Takes as long as it takes to read the records of all sessions and retained messages; the log
+    /// is not read. After an unclean end RocksDB also repeats its last writes, a bounded number.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, is in use by another process, was written by a newer
+    /// program, or holds a damaged record.
+    pub fn open(
+        dir: &Path,
+        options: &Options,
+        sink: impl CommitSink,
+    ) -> Result<(Self, Recovered), Error> {
+        let db = open::open(dir, options)?;
+        let recovered = recover::recover(&db)?;
+        let end = AtomicU64::new(recovered.end.0);
+        let store = Arc::new(Store { db, end });
+        let writer = Writer::new(Arc::clone(&store), recovered.end);
+        let committer = Committer::start(writer, options.sync, sink).map_err(|error| {
+            Error::Unusable { dir: dir.to_path_buf(), reason: format!("no commit thread: {error}") }
+        })?;
+        let rocks =
+            Self { store, committer, is_closed: AtomicBool::new(false), dir: dir.to_path_buf() };
+        Ok((rocks, recovered))
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Engine for Rocks {
+    fn submit(&self, batch: Batch) {
+        self.committer.submit(batch);
+    }
+
+    fn replay(&self, replay: &Replay) -> Result<Page, Error> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        replay::replay(&self.store, replay)
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.committer.uncommitted_bytes()
+    }
+
+    fn counters(&self) -> Counters {
+        self.committer.counters()
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        self.is_closed.store(true, Ordering::Release);
+        self.committer.close()
+    }
+}
+
+impl fmt::Debug for Rocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rocks")
+            .field("dir", &self.dir)
+            .field("end", &self.store.end())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// The end of what is committed.
+    fn end(&self) -> Position {
+        Position(self.end.load(Ordering::Acquire))
+    }
+}
+
+/// What a failed read says.
+pub(crate) fn unreadable(error: rocksdb::Error) -> Error {
+    Error::Unreadable { reason: error.into_string() }
+}

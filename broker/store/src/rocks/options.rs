@@ -1,0 +1,135 @@
+//! How RocksDB is set up.
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel,
+    MergeOperands,
+};
+
+use crate::commit::Sync;
+use crate::{encode, keys};
+
+const MIB: usize = 1024 * 1024;
+
+/// How to run the store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// When commits are forced to the disk.
+    pub sync: Sync,
+    /// Bytes of memory for what was read from the disk.
+    pub cache_bytes_max: usize,
+    /// Bytes of memory for writes that are not yet in tables.
+    pub write_buffer_bytes_max: usize,
+    /// Bytes of write-ahead log: what is written again after an unclean end, so it bounds how long
+    /// opening takes.
+    pub wal_bytes_max: u64,
+    /// Files that are held open.
+    pub open_files_max: u16,
+    /// Threads that flush and compact in the background.
+    pub background_threads: u8,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            sync: Sync::Always,
+            cache_bytes_max: 64 * MIB,
+            write_buffer_bytes_max: 192 * MIB,
+            wal_bytes_max: 128 * MIB as u64,
+            open_files_max: 256,
+            background_threads: 2,
+        }
+    }
+}
+
+impl Options {
+    /// Options of the database.
+    pub(super) fn database(&self) -> rocksdb::Options {
+        // Opening after an unclean end need not wait for tables to be written. This one option has
+        // no setter.
+        let mut options = rocksdb::Options::default()
+            .get_options_from_string("avoid_flush_during_recovery=true")
+            .expect("RocksDB knows the option");
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_max_open_files(i32::from(self.open_files_max));
+        options.set_max_background_jobs(i32::from(self.background_threads.max(1)));
+        options.set_db_write_buffer_size(self.write_buffer_bytes_max);
+        options.set_max_total_wal_size(self.wal_bytes_max);
+        // After a power cut with `Sync::Every` or `Sync::Never` the log may have holes: everything
+        // up to the first one is a state that was, and the rest is given up.
+        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        // A synced write-ahead log that is missing altogether is an error, not an empty store.
+        options.set_track_and_verify_wals_in_manifest(true);
+        // Tables are written out evenly, so that the sync of a commit does not wait for them.
+        options.set_bytes_per_sync(MIB as u64);
+        options.set_log_level(LogLevel::Warn);
+        options.set_max_log_file_size(MIB);
+        options.set_keep_log_file_num(2);
+        options
+    }
+
+    /// The column families, each for what it holds.
+    pub(super) fn families(&self) -> Vec<ColumnFamilyDescriptor> {
+        let cache = Cache::new_lru_cache(self.cache_bytes_max);
+        keys::FAMILIES
+            .iter()
+            .map(|&name| {
+                let family = if name == keys::LOG { log(&cache) } else { records(name, &cache) };
+                ColumnFamilyDescriptor::new(name, family)
+            })
+            .collect()
+    }
+}
+
+/// Blocks come in the order of their keys and are never written again, so tables of the log never
+/// overlap: as long as every level compresses alike, compaction moves files and copies nothing.
+fn log(cache: &Cache) -> rocksdb::Options {
+    let mut options = rocksdb::Options::default();
+    options.set_write_buffer_size(64 * MIB);
+    options.set_max_write_buffer_number(3);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_target_file_size_base(64 * MIB as u64);
+    options.set_max_bytes_for_level_base(512 * MIB as u64);
+    let mut table = tables(cache);
+    // Small blocks of a quiet broker are read and compressed together.
+    table.set_block_size(64 * 1024);
+    options.set_block_based_table_factory(&table);
+    options
+}
+
+fn records(name: &str, cache: &Cache) -> rocksdb::Options {
+    let mut options = rocksdb::Options::default();
+    options.set_write_buffer_size(16 * MIB);
+    options.set_max_write_buffer_number(3);
+    options.set_compression_type(DBCompressionType::Lz4);
+    let mut table = tables(cache);
+    // Most sessions that are asked for by name exist, most new ones do not.
+    table.set_bloom_filter(10.0, false);
+    options.set_block_based_table_factory(&table);
+    if name == keys::CURSORS {
+        options.set_merge_operator_associative("flotilla.highest-cursor", highest_cursor);
+    }
+    options
+}
+
+fn tables(cache: &Cache) -> BlockBasedOptions {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(6);
+    table
+}
+
+/// A cursor never goes back: of all that were written, the highest counts. A merge needs no read.
+fn highest_cursor(key: &[u8], stored: Option<&[u8]>, written: &MergeOperands) -> Option<Vec<u8>> {
+    let mut highest: Option<(u64, &[u8])> = None;
+    for sealed in stored.into_iter().chain(written) {
+        // A damaged one fails the merge, which RocksDB reports as damage where it is read.
+        let cursor = encode::cursor(key, sealed).ok()?.0;
+        if highest.is_none_or(|(so_far, _)| so_far <= cursor) {
+            highest = Some((cursor, sealed));
+        }
+    }
+    highest.map(|(_, sealed)| sealed.to_vec())
+}

@@ -1,0 +1,204 @@
+//! Writes groups of batches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use flotilla_core::id::{ClientId, Position};
+use flotilla_core::message::Message;
+use flotilla_core::record::SessionRecord;
+use flotilla_core::turn::{Batch, Write};
+use rocksdb::{ColumnFamily, ReadOptions, WriteBatch, WriteOptions};
+
+use super::{Store, unreadable};
+use crate::batch::Revisions;
+use crate::block::Builder;
+use crate::commit::Storage;
+use crate::encode;
+use crate::error::Error;
+use crate::keys;
+use crate::recover::{damaged_record, family};
+
+/// The commit thread's side of the store.
+pub(super) struct Writer {
+    store: Arc<Store>,
+    /// The position the next append gets.
+    next: Position,
+    group: WriteBatch,
+    /// Messages of the group that are in no block yet: the last of them is before `next`.
+    block: Builder,
+    revisions: Revisions,
+    /// Keys of `inbound` and `outbound` that the group has put, by client: the store does not show
+    /// them yet to an [`Write::EndSession`] behind.
+    exchanges: HashMap<ClientId, Vec<(&'static str, Vec<u8>)>>,
+    /// A record that is being encoded.
+    record: Vec<u8>,
+}
+
+impl Writer {
+    pub(super) fn new(store: Arc<Store>, next: Position) -> Self {
+        Self {
+            store,
+            next,
+            group: WriteBatch::default(),
+            block: Builder::default(),
+            revisions: Revisions::default(),
+            exchanges: HashMap::new(),
+            record: Vec::new(),
+        }
+    }
+
+    fn append(&mut self, message: &Message) {
+        if !self.block.has_room(message) {
+            self.finish_block();
+        }
+        self.block.push(message);
+        self.next = self.next.plus(1);
+    }
+
+    fn finish_block(&mut self) {
+        if self.block.is_empty() {
+            return;
+        }
+        let first = Position(self.next.0 - self.block.count() as u64);
+        let log = family(&self.store.db, keys::LOG);
+        self.group.put_cf(log, keys::block(first), self.block.finish(first));
+    }
+
+    /// `first`: the position of the batch's first append.
+    fn write(&mut self, write: &Write, first: Position) -> Result<(), Error> {
+        match write {
+            Write::PutSession(record) => return self.put_session(record, first),
+            Write::EndSession(id) => {
+                self.delete(keys::SESSIONS, id.as_str().as_bytes());
+                self.delete(keys::CURSORS, id.as_str().as_bytes());
+                return self.delete_exchanges(id);
+            }
+            Write::PutCursor(id, cursor) => {
+                encode::put_cursor(id, *cursor, &mut self.record);
+                let cursors = family(&self.store.db, keys::CURSORS);
+                self.group.merge_cf(cursors, id.as_str(), &self.record);
+            }
+            Write::PutInbound(id, packet_id) => {
+                self.record.clear();
+                self.put_exchange(id, keys::INBOUND, keys::inbound(id.as_str(), *packet_id));
+            }
+            Write::DeleteInbound(id, packet_id) => {
+                self.delete(keys::INBOUND, &keys::inbound(id.as_str(), *packet_id));
+            }
+            Write::PutOutbound(id, record) => {
+                let key = keys::outbound(id.as_str(), record.position);
+                encode::put_outbound(&key, record, &mut self.record);
+                self.put_exchange(id, keys::OUTBOUND, key);
+            }
+            Write::DeleteOutbound(id, position) => {
+                self.delete(keys::OUTBOUND, &keys::outbound(id.as_str(), *position));
+            }
+            Write::PutRetained(message) => {
+                encode::put_retained(message, &mut self.record);
+                let retained = family(&self.store.db, keys::RETAINED);
+                self.group.put_cf(retained, message.topic(), &self.record);
+            }
+            Write::DeleteRetained(topic) => self.delete(keys::RETAINED, topic.as_bytes()),
+        }
+        Ok(())
+    }
+
+    fn put_session(&mut self, record: &SessionRecord, first: Position) -> Result<(), Error> {
+        let id = &record.client_id;
+        // Only then was there no session before.
+        if record.revision == 1 {
+            // What was written for an ended session must not become the new one's.
+            self.delete_exchanges(id)?;
+            encode::put_cursor(id, first, &mut self.record);
+            let cursors = family(&self.store.db, keys::CURSORS);
+            self.group.put_cf(cursors, id.as_str(), &self.record);
+        }
+        encode::put_session(record, first, &mut self.record);
+        self.group.put_cf(family(&self.store.db, keys::SESSIONS), id.as_str(), &self.record);
+        Ok(())
+    }
+
+    fn put_exchange(&mut self, id: &ClientId, name: &'static str, key: Vec<u8>) {
+        self.group.put_cf(family(&self.store.db, name), &key, &self.record);
+        self.exchanges.entry(id.clone()).or_default().push((name, key));
+    }
+
+    /// Removes everything of a client from `inbound` and `outbound`, key by key: these are few, and
+    /// a range deletion costs every later read.
+    fn delete_exchanges(&mut self, id: &ClientId) -> Result<(), Error> {
+        for (name, key) in self.exchanges.remove(id).unwrap_or_default() {
+            self.delete(name, &key);
+        }
+        for name in [keys::INBOUND, keys::OUTBOUND] {
+            let family = family(&self.store.db, name);
+            let mut options = ReadOptions::default();
+            options.set_iterate_upper_bound(keys::after_client(id.as_str()));
+            let mut stored = self.store.db.raw_iterator_cf_opt(family, options);
+            stored.seek(keys::of_client(id.as_str()));
+            while let Some(key) = stored.key() {
+                self.group.delete_cf(family, key);
+                stored.next();
+            }
+            stored.status().map_err(unreadable)?;
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, name: &'static str, key: &[u8]) {
+        self.group.delete_cf(family(&self.store.db, name), key);
+    }
+}
+
+impl Storage for Writer {
+    fn stage(&mut self, batch: &Batch) -> Result<Option<Position>, Error> {
+        let store = &self.store;
+        let sessions = family(&store.db, keys::SESSIONS);
+        if !self.revisions.take(batch, |id| stored_revision(store, sessions, id))? {
+            return Ok(None);
+        }
+        let first = self.next;
+        for append in &batch.appends {
+            self.append(&append.message);
+        }
+        for write in &batch.writes {
+            self.write(write, first)?;
+        }
+        Ok(Some(first))
+    }
+
+    fn commit(&mut self, sync: bool) -> Result<Position, Error> {
+        self.finish_block();
+        let group = std::mem::take(&mut self.group);
+        self.exchanges.clear();
+        self.revisions.clear();
+        if !group.is_empty() {
+            let mut options = WriteOptions::default();
+            options.set_sync(sync);
+            self.store.db.write_opt(group, &options).map_err(poisoned)?;
+        }
+        self.store.end.store(self.next.0, Ordering::Release);
+        Ok(self.next)
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.store.db.flush_wal(true).map_err(poisoned)
+    }
+}
+
+fn stored_revision(
+    store: &Store,
+    sessions: &ColumnFamily,
+    id: &ClientId,
+) -> Result<Option<u64>, Error> {
+    let key = id.as_str().as_bytes();
+    let Some(sealed) = store.db.get_pinned_cf(sessions, key).map_err(unreadable)? else {
+        return Ok(None);
+    };
+    let revision = encode::revision(key, &sealed);
+    revision.map(Some).map_err(|error| damaged_record(keys::SESSIONS, key, &error))
+}
+
+fn poisoned(error: rocksdb::Error) -> Error {
+    Error::Poisoned { reason: error.into_string() }
+}
