@@ -67,11 +67,11 @@ missing_packages() {
 }
 
 install() {
-    local line="apt-get update && apt-get install -y --no-install-recommends $*"
+    local line="sudo apt-get update && sudo apt-get install -y --no-install-recommends $*"
     has apt-get || die "missing: $* (these are Debian's names). Install what corresponds to them here."
     [ "$(id -u)" -eq 0 ] || die "some packages are missing; install them and start again:
 
-    sudo ${line/&& /&& sudo }
+    $line
 "
     say "installing $*"
     apt-get update -qq </dev/null >&2 || say "'apt-get update' failed, trying with what apt knows already"
