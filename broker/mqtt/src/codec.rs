@@ -30,7 +30,11 @@ pub fn decode(
     let Some(body) = header.body(bytes) else { return Ok(None) };
     let packet_type = header.packet_type;
     let packet = match packet_type {
-        PacketType::Connect => Packet::Connect(Connect::read(body)?),
+        PacketType::Connect => {
+            let connect = Connect::read(body)?;
+            header.validate_length(connect.version)?;
+            Packet::Connect(connect)
+        }
         PacketType::Connack => Packet::Connack(Connack::read(version, body)?),
         PacketType::Publish => Packet::Publish(Publish::read(header.flags, version, body)?),
         PacketType::Puback => Packet::Puback(Ack::read(packet_type, version, body)?),

@@ -246,12 +246,6 @@ pub(crate) trait Section {
         self.put(&mut measure);
         measure.len
     }
-
-    /// Appends the length, then the properties. [MQTT-2.2.2-1]
-    fn put_with_length<S: Sink>(&self, sink: &mut S) {
-        sink.put_length(self.section_len());
-        self.put(sink);
-    }
 }
 
 /// Appends a property, if there is one.

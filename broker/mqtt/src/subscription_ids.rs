@@ -61,6 +61,10 @@ impl fmt::Debug for SubscriptionIds<'_> {
 
 impl Section for SubscriptionIds<'_> {
     fn put<S: Sink>(&self, sink: &mut S) {
+        // Most PUBLISH packets have none, for which no iterator need be set up.
+        if let Self::List([]) = self {
+            return;
+        }
         for id in self.iter() {
             Property::SubscriptionIdentifier(Variable(id)).put(sink);
         }

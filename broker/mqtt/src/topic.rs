@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::wire::has_any;
+
 /// The longest Topic Name or Topic Filter, in bytes. [MQTT-4.7.3-3]
 pub const TOPIC_LEN_MAX: usize = u16::MAX as usize;
 
@@ -12,7 +14,7 @@ const SHARE_PREFIX: &str = "$share/";
 pub fn is_valid_name(topic: &str) -> bool {
     !topic.is_empty()
         && topic.len() <= TOPIC_LEN_MAX
-        && !topic.bytes().any(|byte| matches!(byte, 0 | b'+' | b'#'))
+        && !has_any(topic.as_bytes(), |byte| matches!(byte, 0 | b'+' | b'#'))
 }
 
 /// Whether it is a Topic Filter by section 4.7, taken as it stands: `$share/` has no meaning here,

@@ -2,8 +2,9 @@
 //!
 //! Every cut is a checked one, so bytes that end too early are an error, never a panic.
 
+use crate::property::Section;
 use crate::topic::{Filter, parse_filter};
-use crate::{DecodeError, EncodeError, PacketId, PacketType, REMAINING_LENGTH_MAX, ReasonCode};
+use crate::{DecodeError, EncodeError, PacketId, PacketType, ReasonCode};
 
 /// Takes fields off the front of a packet. [MQTT 5, section 1.5]
 #[derive(Clone, Copy)]
@@ -76,7 +77,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn string(&mut self) -> Result<&'a str, DecodeError> {
         let bytes = self.binary()?;
         let string = str::from_utf8(bytes).map_err(|_| DecodeError::InvalidUtf8)?;
-        if bytes.contains(&0) {
+        if has_any(bytes, |byte| byte == 0) {
             return Err(DecodeError::NulCharacter);
         }
         Ok(string)
@@ -103,6 +104,12 @@ impl<'a> Reader<'a> {
             Err(_) => Err(DecodeError::InvalidTopicFilter),
         }
     }
+}
+
+/// Whether one of the bytes is `wanted`. Looks at all of them, which is what lets the compiler look
+/// at many at a time: topics are short, most are valid.
+pub(crate) fn has_any(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(false, |found, byte| found | wanted(*byte))
 }
 
 /// A Variable Byte Integer as it came. [MQTT 5, section 1.5.5]
@@ -162,7 +169,7 @@ pub(crate) trait Sink {
         self.put(&value.to_be_bytes());
     }
 
-    /// A Variable Byte Integer; the caller keeps it below [`REMAINING_LENGTH_MAX`].
+    /// A Variable Byte Integer; the caller keeps it to 28 bits.
     fn put_variable_byte_integer(&mut self, value: u32) {
         let mut rest = value;
         while rest > 0x7F {
@@ -186,13 +193,8 @@ pub(crate) trait Sink {
         self.put_binary(string.as_bytes());
     }
 
-    /// A length of properties or of a packet.
-    fn put_length(&mut self, len: usize) {
-        match u32::try_from(len) {
-            Ok(value) if value <= REMAINING_LENGTH_MAX => self.put_variable_byte_integer(value),
-            _ => self.refuse(EncodeError::PacketTooLong(len)),
-        }
-    }
+    /// Properties behind their length. [MQTT-2.2.2-1]
+    fn put_section(&mut self, section: &impl Section);
 }
 
 /// Counts what would be written, without writing it.
@@ -220,6 +222,14 @@ impl Sink for Measure {
     fn refuse(&mut self, fault: EncodeError) {
         self.fault.get_or_insert(fault);
     }
+
+    fn put_section(&mut self, section: &impl Section) {
+        let before = self.len;
+        section.put(self);
+        // Above four bytes the whole packet is too long, which is found out at its end.
+        let len = u32::try_from(self.len - before).unwrap_or(u32::MAX);
+        self.len += variable_byte_integer_len(len);
+    }
 }
 
 impl Sink for Vec<u8> {
@@ -230,6 +240,12 @@ impl Sink for Vec<u8> {
     fn refuse(&mut self, fault: EncodeError) {
         // `Measure` has seen the same packet before, so this is a fault of the encoder itself.
         unreachable!("a packet was measured and then refused: {fault}");
+    }
+
+    fn put_section(&mut self, section: &impl Section) {
+        let len = u32::try_from(section.section_len()).expect("the whole packet was measured");
+        self.put_variable_byte_integer(len);
+        section.put(self);
     }
 }
 

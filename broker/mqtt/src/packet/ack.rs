@@ -72,7 +72,7 @@ impl<'a> Ack<'a> {
 pub(super) fn put_short<S: Sink>(reason_code: ReasonCode, section: &impl Section, sink: &mut S) {
     if section.section_len() > 0 {
         sink.put_u8(reason_code.code());
-        section.put_with_length(sink);
+        sink.put_section(section);
     } else if reason_code != ReasonCode::Success {
         sink.put_u8(reason_code.code());
     }

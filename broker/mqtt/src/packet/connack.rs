@@ -93,7 +93,7 @@ impl<'a> Connack<'a> {
         match version {
             Version::V5 => {
                 sink.put_u8(self.reason_code.code());
-                self.properties.put_with_length(sink);
+                sink.put_section(&self.properties);
             }
             Version::V3_1_1 => sink.put_u8(self.reason_code.connect_return_code()),
         }

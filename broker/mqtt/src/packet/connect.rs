@@ -219,12 +219,12 @@ impl<'a> Connect<'a> {
         sink.put_u8(flags.to_byte());
         sink.put_u16(self.keep_alive_s);
         if version.has_properties() {
-            self.put_with_length(sink);
+            sink.put_section(self);
         }
         sink.put_string(self.client_id);
         if let Some(will) = self.will {
             if version.has_properties() {
-                will.put_with_length(sink);
+                sink.put_section(&will);
             }
             sink.put_string(will.topic);
             sink.put_binary(will.payload);

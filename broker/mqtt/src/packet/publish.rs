@@ -125,7 +125,7 @@ impl<'a> Publish<'a> {
             }
         }
         if version.has_properties() {
-            self.put_with_length(sink);
+            sink.put_section(self);
         }
         sink.put(self.payload);
     }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::PacketType;
-use crate::property::Section;
 use crate::wire::{Reader, Sink};
 use crate::{AckProperties, DecodeError, PacketId, ReasonCode, Version};
 
@@ -56,7 +55,7 @@ impl<'a> Suback<'a> {
     ) {
         sink.put_u16(self.packet_id.get());
         if version.has_properties() {
-            self.properties.put_with_length(sink);
+            sink.put_section(&self.properties);
             for reason_code in self.reason_codes.iter() {
                 sink.put_u8(reason_code.code());
             }

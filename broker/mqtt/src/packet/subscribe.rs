@@ -88,7 +88,7 @@ impl<'a> Subscribe<'a> {
     pub(crate) fn put_body<S: Sink>(&self, version: Version, sink: &mut S) {
         sink.put_u16(self.packet_id.get());
         if version.has_properties() {
-            self.put_with_length(sink);
+            sink.put_section(self);
         }
         for requested in self.filters.iter() {
             sink.put_string(requested.filter);

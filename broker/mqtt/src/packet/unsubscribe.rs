@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::property::{Place, Properties, Property, Section};
+use crate::property::{Place, Properties, Property};
 use crate::wire::{Reader, Sink};
 use crate::{DecodeError, PacketId, UserProperties, Version};
 
@@ -44,7 +44,7 @@ impl<'a> Unsubscribe<'a> {
     pub(crate) fn put_body<S: Sink>(&self, version: Version, sink: &mut S) {
         sink.put_u16(self.packet_id.get());
         if version.has_properties() {
-            self.user_properties.put_with_length(sink);
+            sink.put_section(&self.user_properties);
         }
         for filter in self.filters.iter() {
             sink.put_string(filter);
