@@ -1,0 +1,74 @@
+//! From the client's claim to CONNACK.
+
+use flotilla_mqtt::{Connack, ConnackProperties, Packet, ReasonCode, Version};
+
+use crate::connection::await_connect::ConnectRequest;
+use crate::connection::outbox::Outbox;
+use crate::counters::Counters;
+use crate::limits::Limits;
+
+/// The client may connect, and its session has been claimed from the home shard.
+#[derive(Debug)]
+pub(crate) struct AwaitSession {
+    pub(crate) request: ConnectRequest,
+    /// Who it is, as authentication said.
+    pub(crate) identity: Option<String>,
+}
+
+/// What CONNACK says about a session, kept until it may leave.
+#[derive(Debug)]
+pub(crate) struct Welcome {
+    pub(crate) session_present: bool,
+    pub(crate) identity: Option<String>,
+    pub(crate) assigned_client_id: Option<Box<str>>,
+    pub(crate) session_expiry_interval_s: Option<u32>,
+}
+
+impl Welcome {
+    pub(crate) fn new(
+        request: &ConnectRequest,
+        identity: Option<String>,
+        session_present: bool,
+    ) -> Self {
+        let assigned = request.is_assigned.then(|| request.client_id.as_str().into());
+        let cut = request.is_expiry_cut.then_some(request.expiry_interval_s);
+        Self {
+            session_present,
+            identity,
+            assigned_client_id: assigned,
+            session_expiry_interval_s: cut,
+        }
+    }
+
+    /// CONNACK 0x00 with what this broker grants.
+    pub(crate) fn push_connack(
+        &self,
+        version: Version,
+        limits: &Limits,
+        outbox: &mut Outbox,
+        counters: &mut Counters,
+    ) {
+        let properties = ConnackProperties {
+            session_expiry_interval_s: self.session_expiry_interval_s,
+            receive_maximum: Some(limits.receive_max),
+            maximum_packet_size: Some(limits.packet_size_max),
+            assigned_client_id: self.assigned_client_id.as_deref(),
+            topic_alias_maximum: Some(limits.topic_aliases_max),
+            shared_subscription_available: Some(false),
+            ..ConnackProperties::default()
+        };
+        let session_present = self.session_present;
+        let connack = Connack { session_present, reason_code: ReasonCode::Success, properties };
+        outbox.push(&Packet::Connack(connack), version, counters);
+    }
+}
+
+/// CONNACK with a Reason Code of 0x80 or more; the connection ends with it ([MQTT-3.2.2-7]).
+pub(crate) fn push_refusal(
+    reason_code: ReasonCode,
+    version: Version,
+    outbox: &mut Outbox,
+    counters: &mut Counters,
+) {
+    outbox.push(&Packet::Connack(Connack::new(false, reason_code)), version, counters);
+}

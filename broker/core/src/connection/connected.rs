@@ -1,0 +1,156 @@
+//! A connection that has its session.
+
+use flotilla_mqtt::{Ack, AckProperties, Packet, ReasonCode, ReasonCodes, Suback};
+
+use crate::connection::alias::Aliases;
+use crate::connection::await_session::Welcome;
+use crate::connection::negotiated::Negotiated;
+use crate::connection::outbox::Outbox;
+use crate::connection::owed::{Acknowledgement, Due, Owed};
+use crate::connection::refusal::Refusal;
+use crate::connection::{exchange, leave, publish, subscribe};
+use crate::id::{ConnectionKey, SessionKey};
+use crate::session::Session;
+use crate::shard::desk::{Desk, Waiter};
+use crate::turn::Turn;
+
+/// What ends with the connection; what does not is in the [`Session`].
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) key: ConnectionKey,
+    pub(crate) session: SessionKey,
+    pub(crate) negotiated: Negotiated,
+    pub(crate) welcome: Welcome,
+    pub(crate) aliases: Aliases,
+    pub(crate) owed: Owed,
+    /// QoS 1 and 2 messages from the client that are not acknowledged ([MQTT-3.3.4-7]).
+    pub(crate) unacknowledged: u16,
+    /// Monotonic milliseconds.
+    pub(crate) last_received_ms: u64,
+}
+
+/// Whether the connection goes on after a packet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// It does.
+    Stay,
+    /// DISCONNECT came; whether the Will is to be published.
+    Leave { publish_will: bool },
+}
+
+impl Connected {
+    pub(crate) fn new(
+        key: ConnectionKey,
+        session: SessionKey,
+        negotiated: Negotiated,
+        welcome: Welcome,
+        monotonic_ms: u64,
+    ) -> Self {
+        Self {
+            key,
+            session,
+            negotiated,
+            welcome,
+            aliases: Aliases::default(),
+            owed: Owed::default(),
+            unacknowledged: 0,
+            last_received_ms: monotonic_ms,
+        }
+    }
+
+    /// A packet came.
+    ///
+    /// # Errors
+    /// When it ends the connection through the client's fault.
+    pub(crate) fn received(
+        &mut self,
+        packet: &Packet<'_>,
+        session: &mut Session,
+        outbox: &mut Outbox,
+        desk: &mut Desk,
+        out: &mut Turn,
+    ) -> Result<Flow, Refusal> {
+        match packet {
+            Packet::Publish(publish) => publish::received(publish, self, session, desk)?,
+            Packet::Puback(ack) => exchange::puback(ack, self, session, outbox, desk, out),
+            Packet::Pubrec(ack) => exchange::pubrec(ack, self, session, outbox, desk, out),
+            Packet::Pubrel(ack) => exchange::pubrel(ack, self, session, outbox, desk, out),
+            Packet::Pubcomp(ack) => exchange::pubcomp(ack, self, session, outbox, desk, out),
+            Packet::Subscribe(packet) => subscribe::subscribe(packet, self, desk),
+            Packet::Unsubscribe(packet) => subscribe::unsubscribe(packet, self, desk),
+            Packet::Pingreq => {
+                let version = self.negotiated.version;
+                outbox.push(&Packet::Pingresp, version, &mut desk.counters);
+            }
+            Packet::Disconnect(packet) => return leave::disconnect(packet, session, desk),
+            Packet::Auth(_) => {
+                return Err(Refusal::new(
+                    ReasonCode::ProtocolError,
+                    "AUTH came, and CONNECT had no Authentication Method [MQTT-4.12.0-7]",
+                ));
+            }
+            Packet::Connect(_) => {
+                return Err(Refusal::new(
+                    ReasonCode::ProtocolError,
+                    "a second CONNECT came [MQTT-3.1.0-2]",
+                ));
+            }
+            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
+                return Err(Refusal::new(
+                    ReasonCode::ProtocolError,
+                    "a packet came that only a server sends",
+                ));
+            }
+        }
+        desk.touch(self.key, outbox);
+        Ok(Flow::Stay)
+    }
+
+    /// Owes the client an acknowledgement; one that is due leaves at once.
+    pub(crate) fn owe(
+        &mut self,
+        due: Due,
+        acknowledgement: Acknowledgement,
+        outbox: &mut Outbox,
+        desk: &mut Desk,
+    ) {
+        self.owed.push(due, acknowledgement);
+        match due {
+            Due::Now => self.acknowledge(outbox, desk),
+            Due::Committed(_) => desk.wait(Waiter::Connection(self.key)),
+            // The session waits for its record, then the connection for that batch.
+            Due::Recorded => {}
+        }
+    }
+
+    /// Sends what is due.
+    pub(crate) fn acknowledge(&mut self, outbox: &mut Outbox, desk: &mut Desk) {
+        while let Some(acknowledgement) = self.owed.pop(desk.committed) {
+            self.push(&acknowledgement, outbox, desk);
+        }
+        desk.touch(self.key, outbox);
+    }
+
+    fn push(&mut self, acknowledgement: &Acknowledgement, outbox: &mut Outbox, desk: &mut Desk) {
+        let ack =
+            |packet_id, reason_code| Ack::new(packet_id, self.negotiated.positive(reason_code));
+        let suback = |packet_id, reason_codes| Suback {
+            packet_id,
+            properties: AckProperties::EMPTY,
+            reason_codes: ReasonCodes::from_slice(reason_codes),
+        };
+        let packet = match acknowledgement {
+            &Acknowledgement::Puback(packet_id, code) => Packet::Puback(ack(packet_id, code)),
+            &Acknowledgement::Pubrec(packet_id, code) => Packet::Pubrec(ack(packet_id, code)),
+            &Acknowledgement::Pubcomp(packet_id, code) => Packet::Pubcomp(ack(packet_id, code)),
+            Acknowledgement::Suback(packet_id, codes) => Packet::Suback(suback(*packet_id, codes)),
+            Acknowledgement::Unsuback(packet_id, codes) => {
+                Packet::Unsuback(suback(*packet_id, codes))
+            }
+        };
+        if acknowledgement.ends_publish() {
+            self.unacknowledged = self.unacknowledged.saturating_sub(1);
+        }
+        outbox.push(&packet, self.negotiated.version, &mut desk.counters);
+    }
+}

@@ -1,0 +1,237 @@
+//! PUBLISH to a client.
+
+use flotilla_mqtt::{
+    EncodedPublish, Packet, PacketId, PacketType, Publish, QoS, SubscriptionIds, Version,
+};
+
+use crate::connection::connected::Connected;
+use crate::connection::outbox::Outbox;
+use crate::counters::DropReason;
+use crate::message::Message;
+use crate::record::OutboundRecord;
+use crate::session::Session;
+use crate::session::outbound::{Resend, Waiting};
+use crate::shard::desk::{Desk, Waiter};
+use crate::subscription::Terms;
+use crate::turn::{Replay, Turn, Write};
+
+/// Sends what the quota and the socket allow, and asks the log for more when little is left.
+pub(crate) fn pump(
+    session: &mut Session,
+    connected: &mut Connected,
+    outbox: &mut Outbox,
+    desk: &mut Desk,
+    out: &mut Turn,
+) {
+    while outbox.backlog_bytes() <= desk.limits.unsent_bytes_max {
+        let Some(waiting) = session.outbound.next(connected.negotiated.send_quota) else { break };
+        match session.outbound.send_again(waiting.position) {
+            Some(Resend::NoMore) => {}
+            Some(Resend::Under(packet_id, was_sent)) => {
+                let Waiting { message, terms, .. } = &waiting;
+                let header = Header { packet_id: Some(packet_id), is_dup: was_sent };
+                push_publish(message, terms, header, connected, outbox, desk);
+            }
+            None => send_new(waiting, session, connected, outbox, desk, out),
+        }
+    }
+    if session.is_durable && session.outbound.is_cursor_behind(desk.limits.cursor_lag_max) {
+        write_cursor(session, desk, out);
+    }
+    ask_log(session, connected, desk, out);
+    desk.touch(connected.key, outbox);
+}
+
+/// Sends a QoS 0 message at once, or drops it: it waits for nobody.
+pub(crate) fn push_qos0(
+    message: &Message,
+    terms: &Terms,
+    connected: &Connected,
+    outbox: &mut Outbox,
+    frames: &mut Frames,
+    desk: &mut Desk,
+) {
+    if outbox.backlog_bytes() > desk.limits.unsent_bytes_max {
+        desk.counters.drop_deliveries(DropReason::SlowConsumer, 1);
+        return;
+    }
+    if message.is_expired(desk.now.unix_ms) {
+        desk.counters.drop_deliveries(DropReason::Expired, 1);
+        return;
+    }
+    let is_shared = terms.ids.is_empty() && connected.negotiated.packet_size_max == u32::MAX;
+    if !is_shared {
+        if is_too_large(message, terms, connected, desk) {
+            desk.counters.drop_deliveries(DropReason::TooLarge, 1);
+            return;
+        }
+        push_publish(message, terms, Header::QOS_0, connected, outbox, desk);
+        return;
+    }
+    frames.push(message, terms.retain, connected.negotiated.version, outbox, desk.now.unix_ms);
+    outbox.count(PacketType::Publish, &mut desk.counters);
+    desk.counters.messages_delivered[0] += 1;
+    desk.touch(connected.key, outbox);
+}
+
+/// Writes the cursor as far as it has moved, with the QoS 2 records that it has passed.
+pub(crate) fn write_cursor(session: &mut Session, desk: &Desk, out: &mut Turn) {
+    let Some((cursor, passed)) = session.outbound.take_cursor(desk.log_end) else { return };
+    let client_id = &session.client_id;
+    let deletions = passed.into_iter().map(|p| Write::DeleteOutbound(client_id.clone(), p));
+    out.batch.writes.push(Write::PutCursor(client_id.clone(), cursor));
+    out.batch.writes.extend(deletions);
+    session.last_ticket = desk.ticket;
+}
+
+/// A QoS 0 message as it is sent to many: encoded once for each version and RETAIN flag.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    frames: [EncodedPublish; 4],
+    is_filled: [bool; 4],
+}
+
+impl Frames {
+    /// For the next message.
+    pub(crate) fn clear(&mut self) {
+        self.is_filled = [false; 4];
+    }
+
+    fn push(
+        &mut self,
+        message: &Message,
+        retain: bool,
+        version: Version,
+        outbox: &mut Outbox,
+        unix_ms: u64,
+    ) {
+        let at = usize::from(retain) + if version == Version::V5 { 2 } else { 0 };
+        if !self.is_filled[at] {
+            let terms = Terms { qos: QoS::AtMostOnce, retain, ids: smallvec::SmallVec::new() };
+            self.frames[at]
+                .encode(&publish(message, &terms, Header::QOS_0, unix_ms), version)
+                .expect("it came in a packet of this size");
+            self.is_filled[at] = true;
+        }
+        outbox.bytes.extend_from_slice(self.frames[at].as_bytes());
+    }
+}
+
+/// What a PUBLISH says beside message and terms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) packet_id: Option<PacketId>,
+    pub(crate) is_dup: bool,
+}
+
+impl Header {
+    const QOS_0: Self = Self { packet_id: None, is_dup: false };
+}
+
+/// A message that was not in flight before.
+fn send_new(
+    waiting: Waiting,
+    session: &mut Session,
+    connected: &Connected,
+    outbox: &mut Outbox,
+    desk: &mut Desk,
+    out: &mut Turn,
+) {
+    let Waiting { position, message, terms } = waiting;
+    let obstacle = if message.is_expired(desk.now.unix_ms) {
+        Some(DropReason::Expired)
+    } else if is_too_large(&message, &terms, connected, desk) {
+        Some(DropReason::TooLarge)
+    } else {
+        None
+    };
+    if let Some(reason) = obstacle {
+        // [MQTT-3.1.2-25]: as if it had been sent; the queue goes on.
+        session.outbound.skip();
+        desk.counters.drop_deliveries(reason, 1);
+        return;
+    }
+    match (terms.qos, position) {
+        (QoS::AtMostOnce, _) => {
+            session.outbound.skip();
+            push_publish(&message, &terms, Header::QOS_0, connected, outbox, desk);
+        }
+        (QoS::ExactlyOnce, Some(position)) => {
+            // Which identifier stands for which message is durable before the client can know.
+            let packet_id = session.outbound.store(position, desk.ticket, message, terms);
+            let record = OutboundRecord { position, packet_id, released: false };
+            out.batch.writes.push(Write::PutOutbound(session.client_id.clone(), record));
+            session.last_ticket = desk.ticket;
+            desk.wait(Waiter::Session(connected.session));
+        }
+        (qos, position) => {
+            let (packet_id, is_dup) = session.outbound.send(position, qos);
+            let header = Header { packet_id: Some(packet_id), is_dup };
+            push_publish(&message, &terms, header, connected, outbox, desk);
+        }
+    }
+}
+
+/// Encodes a PUBLISH for this client alone.
+pub(crate) fn push_publish(
+    message: &Message,
+    terms: &Terms,
+    header: Header,
+    connected: &Connected,
+    outbox: &mut Outbox,
+    desk: &mut Desk,
+) {
+    let packet = Packet::Publish(publish(message, terms, header, desk.now.unix_ms));
+    outbox.push(&packet, connected.negotiated.version, &mut desk.counters);
+    if header.is_dup {
+        desk.counters.messages_resent += 1;
+    } else {
+        desk.counters.messages_delivered[terms.qos as usize] += 1;
+    }
+    desk.touch(connected.key, outbox);
+}
+
+fn publish<'a>(
+    message: &'a Message,
+    terms: &'a Terms,
+    header: Header,
+    unix_ms: u64,
+) -> Publish<'a> {
+    Publish {
+        dup: header.is_dup,
+        qos: terms.qos,
+        retain: terms.retain,
+        packet_id: header.packet_id,
+        message_expiry_interval_s: message.expiry_interval_left_s(unix_ms),
+        subscription_ids: SubscriptionIds::List(&terms.ids),
+        forwarded: message.forwarded(),
+        ..Publish::new(message.topic(), message.payload())
+    }
+}
+
+/// Whether the packet would be larger than the client takes ([MQTT-3.1.2-24]).
+fn is_too_large(message: &Message, terms: &Terms, connected: &Connected, desk: &Desk) -> bool {
+    let size_max = connected.negotiated.packet_size_max;
+    if size_max == u32::MAX {
+        return false;
+    }
+    let packet_id = (terms.qos > QoS::AtMostOnce).then_some(PacketId::MIN);
+    let header = Header { packet_id, is_dup: false };
+    let packet = Packet::Publish(publish(message, terms, header, desk.now.unix_ms));
+    packet.encoded_len(connected.negotiated.version) > size_max as usize
+}
+
+fn ask_log(session: &mut Session, connected: &Connected, desk: &Desk, out: &mut Turn) {
+    let low_water = desk.limits.page_messages_max / 4;
+    let Some((number, from, positions)) = session.outbound.ask(low_water) else { return };
+    out.replays.push(Replay {
+        session: connected.session,
+        number,
+        client_id: session.client_id.clone(),
+        from,
+        filters: session.replay_filters(),
+        positions,
+        messages_max: desk.limits.page_messages_max,
+        bytes_max: desk.limits.page_bytes_max,
+    });
+}

@@ -1,0 +1,81 @@
+//! One network connection, from its first byte to its last.
+//!
+//! ```text
+//! AwaitConnect ──CONNECT──▶ AwaitIdentity ──identified──▶ AwaitSession ──granted──▶ Connected
+//! ```
+//!
+//! Each phase is a type; what it lacks cannot be asked of it. A closed connection is none at all.
+
+pub(crate) mod alias;
+pub(crate) mod await_connect;
+pub(crate) mod await_session;
+pub(crate) mod connected;
+pub(crate) mod deliver;
+pub(crate) mod exchange;
+pub(crate) mod leave;
+pub(crate) mod negotiated;
+pub(crate) mod outbox;
+pub(crate) mod owed;
+pub(crate) mod publish;
+pub(crate) mod refusal;
+pub(crate) mod subscribe;
+
+use await_connect::ConnectRequest;
+use await_session::AwaitSession;
+use connected::Connected;
+use outbox::Outbox;
+
+/// What the server knows about the other end before it says anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Address, for notices.
+    pub address: String,
+}
+
+/// The answer to a [`crate::turn::Question`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identification {
+    /// The client may connect.
+    Accepted {
+        /// Who it is: from certificate, User Name or nothing.
+        identity: Option<String>,
+    },
+    /// The client may not: CONNACK with this Reason Code.
+    Refused(flotilla_mqtt::ReasonCode),
+}
+
+/// A connection in whatever phase.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) peer: Peer,
+    pub(crate) outbox: Outbox,
+    /// Whether its socket must not be read.
+    pub(crate) is_paused: bool,
+    pub(crate) phase: Phase,
+}
+
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Nothing came yet.
+    AwaitConnect,
+    /// CONNECT came; whether this client may is being asked.
+    AwaitIdentity(Box<ConnectRequest>),
+    /// It may; its session is being fetched.
+    AwaitSession(Box<AwaitSession>),
+    /// It has its session. CONNACK has left, or waits for the disk.
+    Connected(Box<Connected>),
+}
+
+impl Connection {
+    pub(crate) fn new(peer: Peer) -> Self {
+        Self { peer, outbox: Outbox::default(), is_paused: false, phase: Phase::AwaitConnect }
+    }
+
+    /// What a connection with a session works with.
+    pub(crate) fn connected(&mut self) -> Option<(&mut Connected, &mut Outbox)> {
+        match &mut self.phase {
+            Phase::Connected(connected) => Some((connected, &mut self.outbox)),
+            Phase::AwaitConnect | Phase::AwaitIdentity(_) | Phase::AwaitSession(_) => None,
+        }
+    }
+}

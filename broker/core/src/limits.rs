@@ -1,0 +1,85 @@
+//! Everything that grows, with its bound.
+
+use flotilla_mqtt::ReasonCode;
+
+/// The limits in force, the same for all shards. Field names are the configuration's keys where
+/// there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest packet accepted, bytes, its fixed header included ([MQTT-3.2.2-15]).
+    pub packet_size_max: u32,
+    /// Levels of a Topic Name or Topic Filter.
+    pub topic_levels_max: u16,
+    /// Topic Aliases accepted from a client; 0: none ([MQTT-3.2.2-17]).
+    pub topic_aliases_max: u16,
+    /// QoS 1 and 2 messages accepted unacknowledged from a client ([MQTT-3.3.4-7]).
+    pub receive_max: u16,
+    /// From the opened socket to a whole CONNECT, milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Subscriptions of one session.
+    pub subscriptions_max: usize,
+    /// Longest Session Expiry Interval, seconds; longer wishes are cut to it.
+    pub expiry_max_s: u32,
+    /// QoS 1 and 2 messages that wait in memory for a session that is not persistent.
+    pub queue_messages_max: usize,
+    /// Cap on what is sent unacknowledged, whatever the client's Receive Maximum.
+    pub inflight_max: u16,
+    /// Bytes waiting for a socket from which on QoS 0 messages are dropped and others wait.
+    pub unsent_bytes_max: usize,
+    /// Bytes a shard has submitted for commit from which on its publishers are not read.
+    pub uncommitted_bytes_max: usize,
+    /// Messages that wait in memory for a persistent session; more are read from the log later.
+    pub tail_messages_max: usize,
+    /// Acknowledged messages after which a session's cursor is written at the latest: with
+    /// `inflight_max` the bound on what is sent again after a crash.
+    pub cursor_lag_max: usize,
+    /// Messages in one page read from the log.
+    pub page_messages_max: usize,
+    /// Bytes in one page read from the log.
+    pub page_bytes_max: usize,
+    /// Retained messages.
+    pub retained_messages_max: usize,
+    /// Payload of a retained message, bytes.
+    pub retained_payload_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            packet_size_max: 1024 * 1024,
+            topic_levels_max: 32,
+            topic_aliases_max: 64,
+            receive_max: 1024,
+            connect_timeout_ms: 10_000,
+            subscriptions_max: 1000,
+            expiry_max_s: 7 * 24 * 3600,
+            queue_messages_max: 100_000,
+            inflight_max: 1024,
+            unsent_bytes_max: 1024 * 1024,
+            uncommitted_bytes_max: 64 * 1024 * 1024,
+            tail_messages_max: 1024,
+            cursor_lag_max: 256,
+            page_messages_max: 512,
+            page_bytes_max: 1024 * 1024,
+            retained_messages_max: 1_000_000,
+            retained_payload_max: 256 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// Why a client must not publish to this topic; `None`: it may. Topics with a `$` in front are
+    /// the broker's (`$SYS`, `$dead`, `$share`: section 4.7.2).
+    pub(crate) fn refuse_topic(&self, topic: &str) -> Option<ReasonCode> {
+        if topic.starts_with('$') {
+            return Some(ReasonCode::NotAuthorized);
+        }
+        self.has_too_many_levels(topic).then_some(ReasonCode::TopicNameInvalid)
+    }
+
+    /// Whether a Topic Name or Topic Filter has more levels than [`Limits::topic_levels_max`].
+    pub(crate) fn has_too_many_levels(&self, topic: &str) -> bool {
+        let separators = topic.bytes().filter(|&byte| byte == b'/').count();
+        separators >= usize::from(self.topic_levels_max)
+    }
+}

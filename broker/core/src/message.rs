@@ -1,0 +1,323 @@
+//! An application message, owned.
+
+use std::fmt;
+use std::sync::Arc;
+
+use flotilla_mqtt::{Forwarded, QoS};
+
+/// An application message as the broker keeps it: built once per accepted PUBLISH, shared by
+/// reference count, and the same bytes in memory and in the log.
+///
+/// One allocation holds everything: a fixed header, then topic, publisher, addressee, forwarded
+/// properties, payload.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    bytes: Arc<[u8]>,
+}
+
+/// What a message is made of. Lengths: topic, publisher and addressee at most 65,535 bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageParts<'a> {
+    /// As published.
+    pub qos: QoS,
+    /// The RETAIN flag as published.
+    pub retain: bool,
+    /// Topic Name, never empty.
+    pub topic: &'a str,
+    /// Client Identifier of the publisher: No Local needs it ([MQTT-3.8.3-3]).
+    pub publisher: &'a str,
+    /// Client Identifier of the only session this is for; empty: whoever subscribes. A retained
+    /// message that is sent because of a subscription is addressed.
+    pub addressee: &'a str,
+    /// When the broker accepted it, Unix milliseconds.
+    pub received_at_ms: u64,
+    /// From when on it must not be sent any more, Unix milliseconds ([MQTT-3.3.2-5]).
+    pub expires_at_ms: Option<u64>,
+    /// The properties that are forwarded unchanged.
+    pub forwarded: Forwarded<'a>,
+    /// Application payload.
+    pub payload: &'a [u8],
+}
+
+/// Bytes read from a store that are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MalformedMessage(&'static str);
+
+const QOS_MASK: u8 = 0b0000_0011;
+const RETAIN: u8 = 0b0000_0100;
+const KNOWN_FLAGS: u8 = QOS_MASK | RETAIN;
+/// flags 1, topic 2, publisher 2, addressee 2, forwarded 4, received 8, expires 8.
+const HEADER: usize = 27;
+const NEVER: u64 = u64::MAX;
+
+impl Message {
+    /// Builds the message; `scratch` is overwritten and keeps its capacity for the next one.
+    pub fn new(parts: &MessageParts<'_>, scratch: &mut Vec<u8>) -> Self {
+        let short = |text: &str| {
+            u16::try_from(text.len()).expect("MQTT strings have at most 65,535 bytes").to_be_bytes()
+        };
+        let forwarded_len = u32::try_from(parts.forwarded.encoded_len())
+            .expect("properties of a packet have at most 268,435,455 bytes");
+        scratch.clear();
+        scratch.push(parts.qos.bits() | if parts.retain { RETAIN } else { 0 });
+        scratch.extend_from_slice(&short(parts.topic));
+        scratch.extend_from_slice(&short(parts.publisher));
+        scratch.extend_from_slice(&short(parts.addressee));
+        scratch.extend_from_slice(&forwarded_len.to_be_bytes());
+        scratch.extend_from_slice(&parts.received_at_ms.to_be_bytes());
+        scratch.extend_from_slice(&parts.expires_at_ms.unwrap_or(NEVER).to_be_bytes());
+        scratch.extend_from_slice(parts.topic.as_bytes());
+        scratch.extend_from_slice(parts.publisher.as_bytes());
+        scratch.extend_from_slice(parts.addressee.as_bytes());
+        parts.forwarded.extend_into(scratch);
+        scratch.extend_from_slice(parts.payload);
+        Self { bytes: Arc::from(scratch.as_slice()) }
+    }
+
+    /// Takes up bytes that [`Message::as_bytes`] gave out, after checking all of them.
+    ///
+    /// # Errors
+    /// When the bytes are not a whole, valid message.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, MalformedMessage> {
+        let flags = *bytes.first().ok_or(MalformedMessage("a message is empty"))?;
+        if flags & !KNOWN_FLAGS != 0 || QoS::from_bits(flags & QOS_MASK).is_none() {
+            return Err(MalformedMessage("a message has unknown flags"));
+        }
+        if bytes.len() < HEADER {
+            return Err(MalformedMessage("a message is shorter than its header"));
+        }
+        let message = Self { bytes: Arc::from(bytes) };
+        let end = message.payload_start();
+        if end > bytes.len() {
+            return Err(MalformedMessage("a message is shorter than its header says"));
+        }
+        let text = |from: usize, to: usize| std::str::from_utf8(&bytes[from..to]).ok();
+        let publisher = HEADER + message.topic_len();
+        let addressee = publisher + message.publisher_len();
+        let forwarded = addressee + message.addressee_len();
+        let topic = text(HEADER, publisher);
+        if !topic.is_some_and(flotilla_mqtt::topic::is_valid_name) {
+            return Err(MalformedMessage("a message has an invalid topic"));
+        }
+        if text(publisher, addressee).is_none() || text(addressee, forwarded).is_none() {
+            return Err(MalformedMessage("a message has an invalid client identifier"));
+        }
+        if Forwarded::validate(&bytes[forwarded..end]).is_err() {
+            return Err(MalformedMessage("a message has invalid properties"));
+        }
+        Ok(message)
+    }
+
+    /// What it is made of, for a copy that differs in something.
+    pub fn parts(&self) -> MessageParts<'_> {
+        MessageParts {
+            qos: self.qos(),
+            retain: self.retain(),
+            topic: self.topic(),
+            publisher: self.publisher(),
+            addressee: self.addressee(),
+            received_at_ms: self.received_at_ms(),
+            expires_at_ms: self.expires_at_ms(),
+            forwarded: self.forwarded(),
+            payload: self.payload(),
+        }
+    }
+
+    /// Whether both are the same message, not only alike.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.bytes, &other.bytes)
+    }
+
+    /// The message as one run of bytes, for a store.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The QoS it was published with.
+    pub fn qos(&self) -> QoS {
+        QoS::from_bits(self.bytes[0] & QOS_MASK).expect("checked when built")
+    }
+
+    /// Whether it was published with RETAIN 1.
+    pub fn retain(&self) -> bool {
+        self.bytes[0] & RETAIN != 0
+    }
+
+    /// Topic Name.
+    pub fn topic(&self) -> &str {
+        self.text(HEADER, self.topic_len())
+    }
+
+    /// Client Identifier of the publisher.
+    pub fn publisher(&self) -> &str {
+        self.text(HEADER + self.topic_len(), self.publisher_len())
+    }
+
+    /// Client Identifier of the only session it is for; empty: whoever subscribes.
+    pub fn addressee(&self) -> &str {
+        self.text(HEADER + self.topic_len() + self.publisher_len(), self.addressee_len())
+    }
+
+    /// When the broker accepted it, Unix milliseconds.
+    pub fn received_at_ms(&self) -> u64 {
+        self.u64_at(11)
+    }
+
+    /// From when on it must not be sent, Unix milliseconds.
+    pub fn expires_at_ms(&self) -> Option<u64> {
+        Some(self.u64_at(19)).filter(|&at| at != NEVER)
+    }
+
+    /// Whether its expiry interval has passed at `unix_ms`.
+    pub fn is_expired(&self, unix_ms: u64) -> bool {
+        self.expires_at_ms().is_some_and(|at| at <= unix_ms)
+    }
+
+    /// The Message Expiry Interval to send now: what was received less the time it waited, seconds
+    /// ([MQTT-3.3.2-6]).
+    pub fn expiry_interval_left_s(&self, unix_ms: u64) -> Option<u32> {
+        let left_ms = self.expires_at_ms()?.saturating_sub(unix_ms);
+        Some(u32::try_from(left_ms.div_ceil(1000)).unwrap_or(u32::MAX))
+    }
+
+    /// The properties that are forwarded unchanged ([MQTT-3.3.2-4], [-15], [-16], [-17], [-20]).
+    pub fn forwarded(&self) -> Forwarded<'_> {
+        let start = self.forwarded_start();
+        Forwarded::from_encoded(&self.bytes[start..start + self.forwarded_len()])
+    }
+
+    /// Application payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[self.payload_start()..]
+    }
+
+    fn text(&self, start: usize, len: usize) -> &str {
+        std::str::from_utf8(&self.bytes[start..start + len]).expect("checked when built")
+    }
+
+    fn topic_len(&self) -> usize {
+        self.u16_at(1)
+    }
+
+    fn publisher_len(&self) -> usize {
+        self.u16_at(3)
+    }
+
+    fn addressee_len(&self) -> usize {
+        self.u16_at(5)
+    }
+
+    fn forwarded_len(&self) -> usize {
+        self.bytes[7..11].iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte))
+    }
+
+    fn forwarded_start(&self) -> usize {
+        HEADER + self.topic_len() + self.publisher_len() + self.addressee_len()
+    }
+
+    fn payload_start(&self) -> usize {
+        self.forwarded_start() + self.forwarded_len()
+    }
+
+    fn u16_at(&self, at: usize) -> usize {
+        usize::from(u16::from_be_bytes([self.bytes[at], self.bytes[at + 1]]))
+    }
+
+    fn u64_at(&self, at: usize) -> u64 {
+        self.bytes[at..at + 8].iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("topic", &self.topic())
+            .field("qos", &self.qos())
+            .field("payload_len", &self.payload().len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A QoS 1 message of nobody in particular.
+    pub(crate) fn message(topic: &str, payload: &[u8]) -> Message {
+        Message::new(&parts(topic, payload), &mut Vec::new())
+    }
+
+    pub(crate) fn parts<'a>(topic: &'a str, payload: &'a [u8]) -> MessageParts<'a> {
+        MessageParts {
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            topic,
+            publisher: "p",
+            addressee: "",
+            received_at_ms: 1_000,
+            expires_at_ms: None,
+            forwarded: Forwarded::default(),
+            payload,
+        }
+    }
+
+    #[test]
+    fn keeps_all_its_parts() {
+        let mut properties = Vec::new();
+        // Payload Format Indicator 1, Content Type "x".
+        properties.extend_from_slice(&[0x01, 0x01, 0x03, 0x00, 0x01, b'x']);
+        let parts = MessageParts {
+            retain: true,
+            qos: QoS::ExactlyOnce,
+            addressee: "one",
+            expires_at_ms: Some(61_000),
+            forwarded: Forwarded::from_encoded(&properties),
+            ..parts("a/\u{e9}", b"payload")
+        };
+        let message = Message::new(&parts, &mut Vec::new());
+        let read = Message::from_bytes(message.as_bytes()).expect("its own bytes are valid");
+        assert_eq!(read, message);
+        assert_eq!(read.topic(), "a/\u{e9}");
+        assert_eq!(read.publisher(), "p");
+        assert_eq!(read.addressee(), "one");
+        assert_eq!(read.payload(), b"payload");
+        assert_eq!((read.qos(), read.retain()), (QoS::ExactlyOnce, true));
+        assert_eq!((read.received_at_ms(), read.expires_at_ms()), (1_000, Some(61_000)));
+        let mut forwarded = Vec::new();
+        read.forwarded().extend_into(&mut forwarded);
+        assert_eq!(forwarded, properties);
+        let copy =
+            Message::new(&MessageParts { addressee: "two", ..read.parts() }, &mut Vec::new());
+        assert_eq!(
+            (copy.addressee(), copy.topic(), copy.payload()),
+            ("two", "a/\u{e9}", &b"payload"[..])
+        );
+    }
+
+    #[test]
+    fn counts_the_expiry_interval_down() {
+        let parts = MessageParts { expires_at_ms: Some(61_000), ..parts("a", b"") };
+        let message = Message::new(&parts, &mut Vec::new());
+        assert_eq!(message.expiry_interval_left_s(1_000), Some(60));
+        assert_eq!(message.expiry_interval_left_s(1_001), Some(60));
+        assert_eq!(message.expiry_interval_left_s(60_999), Some(1));
+        assert!(!message.is_expired(60_999));
+        assert!(message.is_expired(61_000));
+    }
+
+    #[test]
+    fn refuses_damaged_bytes_without_panic() {
+        let message = message("topic", b"payload");
+        for len in 0..HEADER + "topic".len() + "p".len() {
+            assert!(Message::from_bytes(&message.as_bytes()[..len]).is_err(), "{len} bytes");
+        }
+        for at in 0..message.as_bytes().len() {
+            for bit in 0..8 {
+                let mut bytes = message.as_bytes().to_vec();
+                bytes[at] ^= 1 << bit;
+                let _ = Message::from_bytes(&bytes).map(|m| (m.payload().len(), m.topic().len()));
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What an operator may want to read in the log.
+
+use std::fmt;
+
+use crate::id::ClientId;
+
+/// Something that happened to a connection or a session, for the log. A peer can cause any number
+/// of these, so they belong at level debug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A client is connected.
+    Connected {
+        /// Client Identifier.
+        client_id: ClientId,
+        /// Who it is, if authentication told.
+        identity: Option<String>,
+        /// Whether an earlier session goes on.
+        session_present: bool,
+    },
+    /// A connection was refused or ended because of what its peer did.
+    Refused {
+        /// Client Identifier where it is known.
+        client_id: Option<ClientId>,
+        /// Where it came from.
+        address: String,
+        /// A sentence: which clause, what came.
+        reason: String,
+    },
+    /// A connection ended.
+    Disconnected {
+        /// Client Identifier.
+        client_id: ClientId,
+        /// A few words.
+        reason: &'static str,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected { client_id, identity, session_present } => {
+                write!(f, "client {client_id} connected")?;
+                if let Some(identity) = identity {
+                    write!(f, " as {identity}")?;
+                }
+                f.write_str(match session_present {
+                    true => ", its session goes on",
+                    false => " with a new session",
+                })
+            }
+            Self::Refused { client_id: Some(client_id), address, reason } => {
+                write!(f, "client {client_id} at {address} refused: {reason}")
+            }
+            Self::Refused { client_id: None, address, reason } => {
+                write!(f, "peer at {address} refused: {reason}")
+            }
+            Self::Disconnected { client_id, reason } => {
+                write!(f, "client {client_id} disconnected: {reason}")
+            }
+        }
+    }
+}

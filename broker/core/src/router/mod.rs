@@ -1,0 +1,143 @@
+//! Who gets a message: all subscriptions of all sessions, with the retained messages.
+
+mod retained;
+mod subscribers;
+mod trie;
+
+use slotmap::SlotMap;
+
+use crate::id::{SessionKey, ShardId, SubscriberKey};
+use crate::message::Message;
+use crate::subscription::{Subscription, Terms};
+use retained::Retained;
+use subscribers::{Entry, Subscribers};
+use trie::Trie;
+
+/// What all shards share. The server wraps it in the one lock of the hot path: whoever routes holds
+/// it for reading, whoever subscribes, retains or moves a session for writing, both until the
+/// turn's batch is submitted. So messages commit in the order in which they were routed.
+#[derive(Debug, Default)]
+pub struct Router {
+    trie: Trie,
+    subscribers: SlotMap<SubscriberKey, Subscriber>,
+    retained: Retained,
+}
+
+/// A session that has or had a subscription, and where it lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) shard: ShardId,
+    pub(crate) session: SessionKey,
+    /// Whether what it gets at QoS 1 and 2 goes through the log.
+    pub(crate) is_durable: bool,
+}
+
+/// A session that gets a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Match {
+    subscriber: SubscriberKey,
+    pub(crate) terms: Terms,
+}
+
+impl Router {
+    /// Takes a stored retained message up, before the first turn.
+    pub fn recover_retained(&mut self, message: Message) {
+        self.retained.put(message);
+    }
+
+    /// How many retained messages there are.
+    pub fn retained_messages(&self) -> usize {
+        self.retained.len()
+    }
+
+    pub(crate) fn add(&mut self, subscriber: Subscriber) -> SubscriberKey {
+        self.subscribers.insert(subscriber)
+    }
+
+    pub(crate) fn relocate(&mut self, key: SubscriberKey, to: Subscriber) {
+        *self.subscribers.get_mut(key).expect("a session is removed once, by its owner") = to;
+    }
+
+    /// Forgets a subscriber with its subscriptions.
+    pub(crate) fn forget<'a>(
+        &mut self,
+        key: SubscriberKey,
+        filters: impl Iterator<Item = &'a str>,
+    ) {
+        for filter in filters {
+            self.trie.remove(filter, key);
+        }
+        self.subscribers.remove(key);
+    }
+
+    pub(crate) fn subscribe(&mut self, key: SubscriberKey, filter: &str, wish: &Subscription) {
+        let entry = Entry { subscriber: key, options: wish.options, id: wish.id };
+        self.trie.insert(filter, entry);
+    }
+
+    pub(crate) fn unsubscribe(&mut self, key: SubscriberKey, filter: &str) {
+        self.trie.remove(filter, key);
+    }
+
+    /// Where the subscriber of a match lives.
+    pub(crate) fn locate(&self, found: &Match) -> Subscriber {
+        self.subscribers[found.subscriber]
+    }
+
+    /// Fills `matches` with each session that gets a message published now, once a session
+    /// ([MQTT-3.3.4-2]).
+    pub(crate) fn route(
+        &self,
+        message: &Message,
+        publisher: Option<SubscriberKey>,
+        matches: &mut Vec<Match>,
+    ) {
+        matches.clear();
+        let (qos, retain) = (message.qos(), message.retain());
+        let mut lists = 0;
+        self.trie.for_each_match(message.topic(), &mut |list: &Subscribers| {
+            lists += 1;
+            // [MQTT-3.8.3-3]: No Local.
+            let entries =
+                list.iter().filter(|e| !(e.options.no_local && Some(e.subscriber) == publisher));
+            matches.extend(entries.map(|e| Match {
+                subscriber: e.subscriber,
+                terms: Terms::new(qos, retain, e.options, e.id),
+            }));
+        });
+        // One list holds a subscriber once; only several filters can overlap.
+        if lists > 1 {
+            matches.sort_by_key(|found| found.subscriber);
+            matches.dedup_by(|later, earlier| {
+                let is_same = later.subscriber == earlier.subscriber;
+                if is_same {
+                    earlier.terms.merge(&later.terms);
+                }
+                is_same
+            });
+        }
+    }
+
+    /// Makes the message that of its topic, or with an empty payload removes it ([MQTT-3.3.1-6]).
+    /// False: the limit is reached, the topic has none.
+    pub(crate) fn retain(&mut self, message: &Message, messages_max: usize) -> bool {
+        if message.payload().is_empty() {
+            self.retained.remove(message.topic());
+            return true;
+        }
+        let has_room =
+            self.retained.len() < messages_max || self.retained.contains(message.topic());
+        if has_room {
+            self.retained.put(message.clone());
+        }
+        has_room
+    }
+
+    pub(crate) fn remove_retained(&mut self, topic: &str) -> bool {
+        self.retained.remove(topic)
+    }
+
+    pub(crate) fn for_each_retained(&self, filter: &str, found: &mut impl FnMut(&Message)) {
+        self.retained.for_each_match(filter, found);
+    }
+}

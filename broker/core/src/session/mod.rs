@@ -1,0 +1,244 @@
+//! What the broker owes a client, whether it is connected or not.
+
+pub(crate) mod inbound;
+pub(crate) mod outbound;
+pub(crate) mod will;
+
+use std::collections::BTreeMap;
+
+use flotilla_mqtt::topic;
+
+use crate::id::{ClientId, ConnectionKey, Position, SubscriberKey, Ticket};
+use crate::limits::Limits;
+use crate::message::Message;
+use crate::record::{SessionRecord, Start, StoredSession, SubscriptionRecord};
+use crate::session::inbound::Inbound;
+use crate::session::outbound::Outbound;
+use crate::session::will::Will;
+use crate::subscription::{SubscribedFrom, Subscription, Terms};
+use crate::time::Now;
+use crate::turn::Page;
+
+/// A session. Exactly one shard owns it, or one mail that travels between two.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) client_id: ClientId,
+    /// In the router; `None`: it never subscribed.
+    pub(crate) subscriber: Option<SubscriberKey>,
+    /// Whether it outlives its connection: then it is on disk, and what it gets at QoS 1 and 2
+    /// goes through the log. Decided when the session begins.
+    pub(crate) is_durable: bool,
+    /// Session Expiry Interval, seconds; `u32::MAX`: never ([MQTT-3.1.2-23]).
+    pub(crate) expiry_interval_s: u32,
+    pub(crate) subscriptions: BTreeMap<Box<str>, Subscription>,
+    pub(crate) inbound: Inbound,
+    pub(crate) outbound: Outbound,
+    pub(crate) will: Option<Will>,
+    pub(crate) link: Link,
+    /// Unix milliseconds; `None` while there is a connection.
+    pub(crate) disconnected_at_ms: Option<u64>,
+    /// The last batch with a write of this session: until it is committed the session stays here.
+    pub(crate) last_ticket: Ticket,
+    pub(crate) record: RecordState,
+    /// Whether the shard knows that the cursor has moved.
+    pub(crate) is_cursor_listed: bool,
+}
+
+/// Where the session's connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// There is none.
+    Down,
+    /// CONNACK waits for the disk: nothing else may leave before it ([MQTT-3.2.0-1]).
+    Opening(ConnectionKey),
+    /// Messages leave.
+    Up(ConnectionKey),
+}
+
+/// The record on disk and how it lags behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RecordState {
+    /// Revision of the last one submitted.
+    pub(crate) revision: u64,
+    /// The batch that carries it; one is on its way at a time, the next waits for it.
+    pub(crate) ticket: Ticket,
+    /// Whether the session has changed since.
+    pub(crate) is_stale: bool,
+}
+
+impl Session {
+    pub(crate) fn new(client_id: ClientId, expiry_interval_s: u32, log_end: Position) -> Self {
+        Self {
+            client_id,
+            subscriber: None,
+            is_durable: expiry_interval_s > 0,
+            expiry_interval_s,
+            subscriptions: BTreeMap::new(),
+            inbound: Inbound::default(),
+            outbound: Outbound::new(log_end),
+            will: None,
+            link: Link::Down,
+            disconnected_at_ms: None,
+            last_ticket: Ticket::default(),
+            record: RecordState::default(),
+            is_cursor_listed: false,
+        }
+    }
+
+    /// A stored session. One that was connected when the broker stopped counts as disconnected now.
+    pub(crate) fn recovered(stored: StoredSession, limits: &Limits, now: Now) -> Self {
+        let was_connected = stored.record.disconnected_at_ms.is_none();
+        let maybe_sent = match was_connected {
+            true => limits.cursor_lag_max + usize::from(limits.inflight_max),
+            false => 0,
+        };
+        let outbound = Outbound::recovered(&stored, maybe_sent);
+        let StoredSession { record, inbound, .. } = stored;
+        let subscription = |stored: SubscriptionRecord| {
+            let start = SubscribedFrom::At(stored.start.resolve(Position::ZERO));
+            (stored.filter, Subscription { options: stored.options, id: stored.id, start })
+        };
+        Self {
+            subscriptions: record.subscriptions.into_iter().map(subscription).collect(),
+            inbound: Inbound::recovered(inbound),
+            outbound,
+            will: record.will.map(Will::new),
+            disconnected_at_ms: Some(record.disconnected_at_ms.unwrap_or(now.unix_ms)),
+            record: RecordState {
+                revision: record.revision,
+                ticket: Ticket::default(),
+                is_stale: was_connected,
+            },
+            ..Self::new(record.client_id, record.expiry_interval_s, stored.cursor)
+        }
+        .durable()
+    }
+
+    /// A stored session is durable even when a later connection cut its expiry to 0.
+    fn durable(mut self) -> Self {
+        self.is_durable = true;
+        self
+    }
+
+    /// The connection over which messages may leave.
+    pub(crate) fn connection(&self) -> Option<ConnectionKey> {
+        match self.link {
+            Link::Up(connection) => Some(connection),
+            Link::Down | Link::Opening(_) => None,
+        }
+    }
+
+    /// When it ends unless a connection comes, Unix milliseconds; `None`: never, or connected.
+    pub(crate) fn expires_at_ms(&self) -> Option<u64> {
+        let disconnected_at_ms = self.disconnected_at_ms?;
+        let interval_ms = u64::from(self.expiry_interval_s) * 1000;
+        (self.expiry_interval_s != u32::MAX).then_some(disconnected_at_ms + interval_ms)
+    }
+
+    /// Queues a page of the log. Says how many messages in flight were cleaned from it.
+    pub(crate) fn take_page(&mut self, page: Page) -> usize {
+        // The subscriptions are read while the queue is filled.
+        let mut outbound = std::mem::replace(&mut self.outbound, Outbound::new(Position::ZERO));
+        let cleaned =
+            outbound.take_page(page, |message, position| self.terms_of(message, position));
+        self.outbound = outbound;
+        cleaned
+    }
+
+    /// How the session gets the message that stands at this position; `None`: it does not want it.
+    pub(crate) fn terms_of(&self, message: &Message, position: Position) -> Option<Terms> {
+        let is_addressed = !message.addressee().is_empty();
+        if is_addressed && message.addressee() != self.client_id.as_str() {
+            return None;
+        }
+        let is_own = message.publisher() == self.client_id.as_str();
+        let mut terms: Option<Terms> = None;
+        for (filter, subscription) in &self.subscriptions {
+            let has_begun = match subscription.start {
+                SubscribedFrom::At(start) => is_addressed || start <= position,
+                SubscribedFrom::Unwritten(_) | SubscribedFrom::Written(_) => is_addressed,
+            };
+            let is_local = is_own && subscription.options.no_local && !is_addressed;
+            if !has_begun || is_local || !topic::matches(filter, message.topic()) {
+                continue;
+            }
+            let (qos, retain) = (message.qos(), message.retain());
+            let one = Terms::new(qos, retain, subscription.options, subscription.id);
+            match &mut terms {
+                Some(all) => all.merge(&one),
+                None => terms = Some(one),
+            }
+        }
+        if is_addressed && let Some(terms) = &mut terms {
+            // A retained message, sent because of a subscription ([MQTT-3.3.1-8]).
+            terms.retain = true;
+        }
+        terms
+    }
+
+    /// The filters to read the log with.
+    pub(crate) fn replay_filters(&self) -> Vec<(Box<str>, Position)> {
+        let begun =
+            self.subscriptions.iter().filter_map(|(filter, subscription)| {
+                match subscription.start {
+                    SubscribedFrom::At(start) => Some((filter.clone(), start)),
+                    SubscribedFrom::Unwritten(_) | SubscribedFrom::Written(_) => None,
+                }
+            });
+        begun.collect()
+    }
+
+    /// The record to write now, in the batch `ticket`. Subscriptions that are new start where the
+    /// engine puts this batch.
+    pub(crate) fn next_record(&mut self, ticket: Ticket) -> SessionRecord {
+        self.record = RecordState { revision: self.record.revision + 1, ticket, is_stale: false };
+        self.last_ticket = ticket;
+        let subscriptions = self.subscriptions.iter_mut().map(|(filter, subscription)| {
+            let start = match subscription.start {
+                SubscribedFrom::At(position) => Start::At(position),
+                SubscribedFrom::Unwritten(messages) | SubscribedFrom::Written(messages) => {
+                    subscription.start = SubscribedFrom::Written(messages);
+                    Start::InBatch(messages)
+                }
+            };
+            let (options, id) = (subscription.options, subscription.id);
+            SubscriptionRecord { filter: filter.clone(), options, id, start }
+        });
+        let subscriptions = subscriptions.collect();
+        let is_down = self.disconnected_at_ms.is_some();
+        SessionRecord {
+            client_id: self.client_id.clone(),
+            revision: self.record.revision,
+            expiry_interval_s: self.expiry_interval_s,
+            disconnected_at_ms: self.disconnected_at_ms,
+            subscriptions,
+            will: self.will.as_ref().map(|will| will.record().clone()),
+            unacknowledged: if is_down { self.outbound.unacknowledged() } else { Vec::new() },
+            sent_up_to: if is_down { self.outbound.frontier() } else { Position::ZERO },
+        }
+    }
+
+    /// The record cannot be written in this turn, another is on its way: what is new now starts
+    /// with the batch that will carry it.
+    pub(crate) fn postpone_record(&mut self) {
+        for subscription in self.subscriptions.values_mut() {
+            if let SubscribedFrom::Unwritten(messages) = &mut subscription.start {
+                *messages = 0;
+            }
+        }
+    }
+
+    /// The record is committed; `first`: the first position of its batch.
+    pub(crate) fn record_committed(&mut self, first: Position) {
+        let mut has_new = false;
+        for subscription in self.subscriptions.values_mut() {
+            if let SubscribedFrom::Written(messages) = subscription.start {
+                subscription.start = SubscribedFrom::At(first.plus(messages));
+                has_new = true;
+            }
+        }
+        if has_new {
+            self.outbound.discard_page();
+        }
+    }
+}

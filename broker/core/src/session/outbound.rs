@@ -1,0 +1,545 @@
+//! Messages on their way to the client.
+//!
+//! A durable session's messages stand in the log. While it keeps up they come from memory at each
+//! commit; when it does not, or was away, they are read from the log page by page:
+//!
+//! ```text
+//!            offered at commit                 ┌───────────┐  PUBACK
+//!  Memory ───────────────────────▶ waiting ───▶│ in flight │─────────▶ done
+//!    ▲ │ too many wait, or offline    ▲        └───────────┘  PUBCOMP
+//!    │ ▼                              │ pages
+//!   Log ──────────────────────────────┘
+//! ```
+
+use std::collections::{BTreeSet, VecDeque};
+
+use flotilla_mqtt::{PacketId, QoS};
+use smallvec::SmallVec;
+
+use crate::id::{Position, Ticket};
+use crate::message::Message;
+use crate::record::{OutboundRecord, StoredSession};
+use crate::subscription::Terms;
+use crate::turn::Page;
+
+/// What a session still has to send, and what it sent and is not acknowledged.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    /// May be sent as soon as the quota allows; ascending positions.
+    waiting: VecDeque<Waiting>,
+    /// In the order of sending ([MQTT-4.4.0-1]); ascending positions.
+    in_flight: VecDeque<InFlight>,
+    /// How many of these were sent on this connection: they use up the send quota.
+    on_wire: usize,
+    last_packet_id: PacketId,
+    feed: Feed,
+    /// Everything in the log below is done unless it is in flight.
+    frontier: Position,
+    /// QoS 2 messages that are done while their record is still stored: it goes when the cursor
+    /// has passed it, so that a restart does not take them for unsent.
+    finished: BTreeSet<Position>,
+    /// Messages done since the cursor was written.
+    done_since_cursor: usize,
+    cursor_written: Position,
+    /// After a crash: so many messages may have been sent before, without a trace.
+    maybe_sent: usize,
+    /// Pages asked for so far.
+    requests: u64,
+}
+
+/// A message for which there was no quota yet.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// `None`: not in the log.
+    pub(crate) position: Option<Position>,
+    pub(crate) message: Message,
+    pub(crate) terms: Terms,
+}
+
+/// A message under a Packet Identifier.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) packet_id: PacketId,
+    pub(crate) position: Option<Position>,
+    pub(crate) state: State,
+    /// Whether it ever left, so that the next time is a repetition ([MQTT-3.3.1-1]).
+    pub(crate) was_sent: bool,
+    is_on_wire: bool,
+    /// What to send as soon as the identifier is stored.
+    stored_next: Option<Box<(Message, Terms)>>,
+}
+
+/// How far the exchange of one message got.
+///
+/// ```text
+/// QoS 1:             Sent ── PUBACK ──▶ done
+/// QoS 2: Storing ──▶ Sent ── PUBREC ──▶ Releasing ──▶ Released ── PUBCOMP ──▶ done
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// QoS 2: PUBLISH leaves when the batch is committed.
+    Storing(Ticket),
+    /// PUBLISH left (or has to leave again).
+    Sent(QoS),
+    /// PUBREL leaves when the batch is committed.
+    Releasing(Ticket),
+    /// PUBREL left (or has to leave again).
+    Released,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feed {
+    /// Every commit is offered; what is below `from` was read from the log already.
+    Memory { from: Position },
+    /// Read on from `read_from`; messages below `skipped_to` were offered and not taken.
+    /// `reading`: the number of the request that is on its way.
+    Log { read_from: Position, skipped_to: Position, reading: Option<u64> },
+}
+
+/// What a client's acknowledgement did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// No such message is in flight.
+    Unknown,
+    /// Nothing is owed.
+    Done,
+    /// PUBREL is owed, once that is stored.
+    Release(Option<Position>),
+    /// PUBREL is owed once more.
+    ReleaseAgain,
+    /// The client does not want it.
+    Refused(Option<Position>),
+}
+
+/// A message that was in flight when its connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resend {
+    /// Its Packet Identifier, and whether it left before.
+    Under(PacketId, bool),
+    /// Its exchange went on meanwhile.
+    NoMore,
+}
+
+/// What waited for the engine.
+#[derive(Debug)]
+pub(crate) enum Stored {
+    Publish(PacketId, Box<(Message, Terms)>),
+    Pubrel(PacketId),
+}
+
+impl Outbound {
+    /// Of a new session: nothing before `from` concerns it.
+    pub(crate) fn new(from: Position) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            on_wire: 0,
+            last_packet_id: PacketId::MAX,
+            feed: Feed::Memory { from },
+            frontier: from,
+            finished: BTreeSet::new(),
+            done_since_cursor: 0,
+            cursor_written: from,
+            maybe_sent: 0,
+            requests: 0,
+        }
+    }
+
+    /// Of a stored session. `maybe_sent`: how many messages above the cursor may have been sent
+    /// before a crash.
+    pub(crate) fn recovered(stored: &StoredSession, maybe_sent: usize) -> Self {
+        let StoredSession { cursor, ref outbound, ref record, .. } = *stored;
+        let unacknowledged = &record.unacknowledged;
+        let mut this = Self::new(cursor);
+        this.frontier = record.sent_up_to.max(cursor);
+        this.feed = Feed::Log { read_from: cursor, skipped_to: cursor, reading: None };
+        this.maybe_sent = maybe_sent;
+        let mut in_flight = Vec::new();
+        let released = |record: &OutboundRecord| match record.released {
+            true => State::Released,
+            false => State::Sent(QoS::ExactlyOnce),
+        };
+        for (at, record) in outbound.iter().enumerate() {
+            // The identifier was used again, so the earlier message was done before the crash.
+            let is_done =
+                outbound[at + 1..].iter().any(|later| later.packet_id == record.packet_id)
+                    || unacknowledged.iter().any(|&(packet_id, _)| packet_id == record.packet_id);
+            if is_done {
+                this.finished.insert(record.position);
+            } else {
+                in_flight.push((record.packet_id, record.position, released(record)));
+            }
+        }
+        for &(packet_id, position) in unacknowledged {
+            in_flight.push((packet_id, position, State::Sent(QoS::AtLeastOnce)));
+        }
+        in_flight.sort_by_key(|&(_, position, _)| position);
+        if let Some(&(packet_id, _, _)) = in_flight.last() {
+            this.last_packet_id = packet_id;
+        }
+        this.in_flight = in_flight
+            .into_iter()
+            .map(|(packet_id, position, state)| InFlight {
+                packet_id,
+                position: Some(position),
+                state,
+                was_sent: true,
+                is_on_wire: false,
+                stored_next: None,
+            })
+            .collect();
+        this
+    }
+
+    /// Whether one more message may wait in memory for a session without a log.
+    pub(crate) fn has_room(&self, messages_max: usize) -> bool {
+        self.waiting.len() < messages_max
+    }
+
+    /// A message that is not in the log.
+    pub(crate) fn offer(&mut self, message: Message, terms: Terms) {
+        self.waiting.push_back(Waiting { position: None, message, terms });
+    }
+
+    /// A message that was committed. When too many wait already, the session goes over to reading
+    /// the log.
+    pub(crate) fn offer_committed(
+        &mut self,
+        position: Position,
+        message: &Message,
+        terms: Terms,
+        tail_max: usize,
+    ) {
+        match &mut self.feed {
+            Feed::Log { skipped_to, .. } => *skipped_to = position.plus(1),
+            Feed::Memory { from } if position < *from => {}
+            Feed::Memory { .. } if self.waiting.len() >= tail_max => {
+                let skipped_to = position.plus(1);
+                self.feed = Feed::Log { read_from: position, skipped_to, reading: None };
+            }
+            Feed::Memory { .. } => {
+                let position = Some(position);
+                self.waiting.push_back(Waiting { position, message: message.clone(), terms });
+            }
+        }
+    }
+
+    /// The connection is gone. Says how many messages are lost with it: those not in the log.
+    pub(crate) fn suspend(&mut self, log_end: Position) -> usize {
+        let cursor = self.cursor(log_end);
+        let lost = self.waiting.iter().filter(|waiting| waiting.position.is_none()).count();
+        self.waiting.clear();
+        for entry in &mut self.in_flight {
+            entry.is_on_wire = false;
+            entry.stored_next = None;
+        }
+        self.on_wire = 0;
+        self.feed = Feed::Log { read_from: cursor, skipped_to: cursor, reading: None };
+        lost
+    }
+
+    /// A new connection stands and all that was submitted is committed. Gives the Packet
+    /// Identifiers for which PUBREL is owed ([MQTT-4.4.0-1]).
+    pub(crate) fn resume(&mut self) -> Vec<PacketId> {
+        let mut owed = Vec::new();
+        for entry in &mut self.in_flight {
+            match entry.state {
+                State::Storing(_) => entry.state = State::Sent(QoS::ExactlyOnce),
+                State::Releasing(_) | State::Released => {
+                    entry.state = State::Released;
+                    owed.push(entry.packet_id);
+                }
+                State::Sent(_) => {}
+            }
+        }
+        owed
+    }
+
+    /// The page to ask for, when few messages are left to send: number, first position, and the
+    /// positions that are wanted whatever the filters say.
+    pub(crate) fn ask(&mut self, low_water: usize) -> Option<(u64, Position, Vec<Position>)> {
+        let Feed::Log { read_from, reading: reading @ None, .. } = &mut self.feed else {
+            return None;
+        };
+        if self.waiting.len() > low_water {
+            return None;
+        }
+        self.requests += 1;
+        *reading = Some(self.requests);
+        let unsent = self.in_flight.iter().filter(|entry| entry.must_be_sent());
+        let positions = unsent.filter_map(|entry| entry.position).filter(|p| p >= read_from);
+        Some((self.requests, *read_from, positions.collect()))
+    }
+
+    /// The filters changed: what is being read with the old ones does not count.
+    pub(crate) fn discard_page(&mut self) {
+        if let Feed::Log { reading, .. } = &mut self.feed {
+            *reading = None;
+        }
+    }
+
+    /// A page came. Says how many messages in flight are not in the log any more.
+    pub(crate) fn take_page(
+        &mut self,
+        page: Page,
+        mut terms_of: impl FnMut(&Message, Position) -> Option<Terms>,
+    ) -> usize {
+        let Feed::Log { read_from, skipped_to, reading } = self.feed else { return 0 };
+        if reading != Some(page.number) {
+            return 0;
+        }
+        let mut found = Vec::new();
+        for (position, message) in page.messages {
+            let entry = self.in_flight.binary_search_by_key(&Some(position), |e| e.position);
+            let terms = match entry {
+                Ok(at) if self.in_flight[at].must_be_sent() => {
+                    found.push(position);
+                    Some(self.in_flight[at].terms(terms_of(&message, position)))
+                }
+                Ok(_) => None,
+                Err(_) if position < self.frontier || self.finished.contains(&position) => None,
+                Err(_) => terms_of(&message, position),
+            };
+            let position = Some(position);
+            self.waiting.extend(terms.map(|terms| Waiting { position, message, terms }));
+        }
+        let before = self.in_flight.len();
+        self.in_flight.retain(|entry| {
+            let is_missing = entry.must_be_sent()
+                && entry.position.is_some_and(|position| {
+                    (read_from..page.next).contains(&position) && !found.contains(&position)
+                });
+            !is_missing
+        });
+        self.feed = if page.reached_end && page.next >= skipped_to {
+            Feed::Memory { from: page.next }
+        } else {
+            Feed::Log { read_from: page.next, skipped_to, reading: None }
+        };
+        before - self.in_flight.len()
+    }
+
+    /// The next message to send, if the quota allows one ([MQTT-4.9.0-2]).
+    pub(crate) fn next(&mut self, quota: usize) -> Option<Waiting> {
+        /// Done messages above an unacknowledged one, whose records cannot go yet.
+        const FINISHED_MAX: usize = 65_536;
+        if self.on_wire >= quota || self.finished.len() > FINISHED_MAX || !self.has_packet_id() {
+            return None;
+        }
+        let waiting = self.waiting.pop_front()?;
+        if let Some(position) = waiting.position {
+            self.frontier = self.frontier.max(position.plus(1));
+        }
+        Some(waiting)
+    }
+
+    /// The message at this position goes out again: its Packet Identifier, and whether it left
+    /// before. `None`: it is a new one.
+    pub(crate) fn send_again(&mut self, position: Option<Position>) -> Option<Resend> {
+        let position = Some(position?);
+        let at = self.in_flight.binary_search_by_key(&position, |e| e.position).ok()?;
+        let entry = &mut self.in_flight[at];
+        if !entry.must_be_sent() {
+            return Some(Resend::NoMore);
+        }
+        entry.is_on_wire = true;
+        self.on_wire += 1;
+        Some(Resend::Under(entry.packet_id, std::mem::replace(&mut entry.was_sent, true)))
+    }
+
+    /// Puts a message in flight that leaves now. Says whether it must carry DUP.
+    pub(crate) fn send(&mut self, position: Option<Position>, qos: QoS) -> (PacketId, bool) {
+        let is_dup = qos == QoS::AtLeastOnce && position.is_some() && self.maybe_sent > 0;
+        self.maybe_sent = self.maybe_sent.saturating_sub(usize::from(position.is_some()));
+        (self.put(position, State::Sent(qos), true, None), is_dup)
+    }
+
+    /// Puts a QoS 2 message in flight that leaves when `ticket` is committed.
+    pub(crate) fn store(
+        &mut self,
+        position: Position,
+        ticket: Ticket,
+        message: Message,
+        terms: Terms,
+    ) -> PacketId {
+        let next = Some(Box::new((message, terms)));
+        self.put(Some(position), State::Storing(ticket), false, next)
+    }
+
+    /// Counts a message that needs no acknowledgement.
+    pub(crate) fn skip(&mut self) {
+        self.done_since_cursor += 1;
+        self.maybe_sent = self.maybe_sent.saturating_sub(1);
+    }
+
+    /// What must leave now that all up to `committed` is stored.
+    pub(crate) fn stored(&mut self, committed: Ticket) -> Vec<Stored> {
+        let mut stored = Vec::new();
+        for entry in &mut self.in_flight {
+            match entry.state {
+                State::Storing(ticket) if ticket <= committed => {
+                    entry.state = State::Sent(QoS::ExactlyOnce);
+                    if let Some(next) = entry.stored_next.take() {
+                        entry.was_sent = true;
+                        stored.push(Stored::Publish(entry.packet_id, next));
+                    }
+                }
+                State::Releasing(ticket) if ticket <= committed => {
+                    entry.state = State::Released;
+                    stored.push(Stored::Pubrel(entry.packet_id));
+                }
+                _ => {}
+            }
+        }
+        stored
+    }
+
+    /// PUBACK came.
+    pub(crate) fn puback(&mut self, packet_id: PacketId) -> Acknowledged {
+        match self.find(packet_id) {
+            Some(at) if self.in_flight[at].state == State::Sent(QoS::AtLeastOnce) => {
+                self.remove(at);
+                Acknowledged::Done
+            }
+            _ => Acknowledged::Unknown,
+        }
+    }
+
+    /// PUBREC came. `ticket`: of the batch that stores it, for a durable session. A refused
+    /// message is done without PUBREL ([MQTT-4.3.3-4]).
+    pub(crate) fn pubrec(
+        &mut self,
+        packet_id: PacketId,
+        is_refused: bool,
+        ticket: Option<Ticket>,
+    ) -> Acknowledged {
+        let Some(at) = self.find(packet_id) else { return Acknowledged::Unknown };
+        let entry = &mut self.in_flight[at];
+        match (entry.state, is_refused) {
+            (State::Sent(QoS::ExactlyOnce), true) => {
+                let position = entry.position;
+                self.remove(at);
+                self.finished.extend(position);
+                Acknowledged::Refused(position)
+            }
+            (State::Sent(QoS::ExactlyOnce), false) => {
+                entry.state = ticket.map_or(State::Released, State::Releasing);
+                Acknowledged::Release(entry.position)
+            }
+            (State::Released, _) => Acknowledged::ReleaseAgain,
+            // PUBREL leaves at the commit anyway.
+            (State::Releasing(_), _) => Acknowledged::Done,
+            (State::Storing(_) | State::Sent(_), _) => Acknowledged::Unknown,
+        }
+    }
+
+    /// PUBCOMP came.
+    pub(crate) fn pubcomp(&mut self, packet_id: PacketId) -> Acknowledged {
+        match self.find(packet_id) {
+            Some(at) if self.in_flight[at].state == State::Released => {
+                let position = self.in_flight[at].position;
+                self.remove(at);
+                self.finished.extend(position);
+                Acknowledged::Done
+            }
+            _ => Acknowledged::Unknown,
+        }
+    }
+
+    /// Everything in the log below is done. `log_end`: all commits below were offered.
+    pub(crate) fn cursor(&self, log_end: Position) -> Position {
+        let fed = match self.feed {
+            Feed::Memory { from } => from.max(log_end),
+            Feed::Log { read_from, .. } => read_from,
+        };
+        let in_flight = self.in_flight.front().and_then(|entry| entry.position);
+        let waiting = self.waiting.iter().find_map(|waiting| waiting.position);
+        [in_flight, waiting].into_iter().flatten().fold(fed, Position::min)
+    }
+
+    /// Whether so much is done that the cursor should be written now.
+    pub(crate) fn is_cursor_behind(&self, lag_max: usize) -> bool {
+        self.done_since_cursor >= lag_max
+    }
+
+    /// The cursor to write, with the QoS 2 records it has passed; `None`: it has not moved.
+    pub(crate) fn take_cursor(&mut self, log_end: Position) -> Option<(Position, Vec<Position>)> {
+        let cursor = self.cursor(log_end);
+        self.done_since_cursor = 0;
+        if cursor <= self.cursor_written {
+            return None;
+        }
+        self.cursor_written = cursor;
+        let above = self.finished.split_off(&cursor);
+        let passed = std::mem::replace(&mut self.finished, above);
+        Some((cursor, passed.into_iter().collect()))
+    }
+
+    /// QoS 1 messages that were sent and not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> Vec<(PacketId, Position)> {
+        let sent = self.in_flight.iter().filter(|e| e.state == State::Sent(QoS::AtLeastOnce));
+        sent.filter_map(|entry| Some((entry.packet_id, entry.position?))).collect()
+    }
+
+    /// Everything in the log below is done unless it is in flight.
+    pub(crate) fn frontier(&self) -> Position {
+        self.frontier
+    }
+
+    /// Messages that wait or are in flight.
+    pub(crate) fn held(&self) -> usize {
+        self.waiting.len() + self.in_flight.len()
+    }
+
+    /// Identifiers are given in a circle, so the oldest in flight is the first that can be met.
+    fn has_packet_id(&self) -> bool {
+        self.in_flight.front().is_none_or(|oldest| oldest.packet_id != self.last_packet_id.next())
+    }
+
+    fn put(
+        &mut self,
+        position: Option<Position>,
+        state: State,
+        was_sent: bool,
+        stored_next: Option<Box<(Message, Terms)>>,
+    ) -> PacketId {
+        let packet_id = self.last_packet_id.next();
+        self.last_packet_id = packet_id;
+        self.on_wire += 1;
+        self.in_flight.push_back(InFlight {
+            packet_id,
+            position,
+            state,
+            was_sent,
+            is_on_wire: true,
+            stored_next,
+        });
+        packet_id
+    }
+
+    fn find(&self, packet_id: PacketId) -> Option<usize> {
+        // Clients acknowledge in order, so it is nearly always the first.
+        self.in_flight.iter().position(|entry| entry.packet_id == packet_id)
+    }
+
+    fn remove(&mut self, at: usize) {
+        let entry = self.in_flight.remove(at).expect("the caller found it there");
+        self.on_wire -= usize::from(entry.is_on_wire);
+        self.done_since_cursor += 1;
+    }
+}
+
+impl InFlight {
+    /// Whether its PUBLISH has to leave on this connection and has not.
+    fn must_be_sent(&self) -> bool {
+        !self.is_on_wire && matches!(self.state, State::Sent(_))
+    }
+
+    /// How it is sent again: at the QoS at which its exchange began, whatever was subscribed since.
+    fn terms(&self, now: Option<Terms>) -> Terms {
+        let State::Sent(qos) = self.state else { unreachable!("only what was sent is sent again") };
+        let mut terms = now.unwrap_or(Terms { qos, retain: false, ids: SmallVec::new() });
+        terms.qos = qos;
+        terms
+    }
+}

@@ -1,0 +1,152 @@
+//! What happens when the engine has committed.
+
+use std::collections::VecDeque;
+
+use flotilla_mqtt::ReasonCode;
+
+use crate::connection::deliver::{self, Header};
+use crate::connection::exchange;
+use crate::id::{ConnectionKey, Position, SessionKey, Ticket};
+use crate::limits::Limits;
+use crate::mail::Commit;
+use crate::session::Link;
+use crate::session::outbound::Stored;
+use crate::shard::Shard;
+use crate::shard::desk::Waiter;
+use crate::time::Now;
+use crate::turn::Turn;
+
+/// What this shard has submitted and the engine has not committed.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    batches: VecDeque<(Ticket, usize)>,
+    bytes: usize,
+    /// Connections that are not read because of it.
+    pub(super) paused: Vec<ConnectionKey>,
+}
+
+impl Backlog {
+    /// Whether publishers must wait for the disk.
+    pub(super) fn is_full(&self, limits: &Limits) -> bool {
+        self.bytes > limits.uncommitted_bytes_max
+    }
+}
+
+impl Shard {
+    /// The engine committed a group.
+    pub fn committed(&mut self, commit: Commit, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        for (ticket, first) in commit.tickets {
+            self.commit_batch(ticket, first, out);
+        }
+        for (position, message, targets) in commit.deliveries {
+            for target in targets {
+                let Some(session) = self.sessions.get_mut(target.session) else {
+                    // It has ended, or it will find the message in the log elsewhere.
+                    continue;
+                };
+                let tail_max = self.desk.limits.tail_messages_max;
+                session.outbound.offer_committed(position, &message, target.terms, tail_max);
+                let connection = session.connection().and_then(|key| self.connections.get_mut(key));
+                if let Some((connected, outbox)) = connection.and_then(|c| c.connected()) {
+                    deliver::pump(session, connected, outbox, &mut self.desk, out);
+                }
+                self.list_cursor(target.session);
+            }
+        }
+        self.desk.log_end = self.desk.log_end.max(commit.end);
+        if self.backlog.bytes <= self.desk.limits.uncommitted_bytes_max / 2 {
+            self.resume_publishers(out);
+        }
+        self.take_own_mail(out);
+    }
+
+    /// Numbers the turn's batch, if there is one.
+    pub(super) fn submit(&mut self, out: &mut Turn) {
+        if self.desk.waiters.back().is_some_and(|(ticket, _)| *ticket == self.desk.ticket) {
+            out.batch.barrier = true;
+        }
+        if out.batch.is_empty() {
+            return;
+        }
+        out.batch.shard = self.desk.id;
+        out.batch.ticket = self.desk.ticket;
+        let bytes = out.batch.bytes();
+        self.backlog.batches.push_back((self.desk.ticket, bytes));
+        self.backlog.bytes += bytes;
+        self.desk.ticket = Ticket(self.desk.ticket.0 + 1);
+    }
+
+    fn commit_batch(&mut self, ticket: Ticket, first: Position, out: &mut Turn) {
+        self.desk.committed = ticket;
+        while let Some(&(submitted, bytes)) = self.backlog.batches.front()
+            && submitted <= ticket
+        {
+            self.backlog.batches.pop_front();
+            self.backlog.bytes -= bytes;
+        }
+        while let Some((waits_for, _)) = self.desk.waiters.front()
+            && *waits_for <= ticket
+            && let Some((_, waiter)) = self.desk.waiters.pop_front()
+        {
+            match waiter {
+                Waiter::Connection(key) => {
+                    let connection = self.connections.get_mut(key);
+                    if let Some((connected, outbox)) = connection.and_then(|c| c.connected()) {
+                        connected.acknowledge(outbox, &mut self.desk);
+                    }
+                }
+                Waiter::Session(key) => self.commit_session(key, ticket, first, out),
+                Waiter::Claimant { client_id, shard, connection } => {
+                    self.surrender(client_id, shard, connection, out);
+                }
+            }
+        }
+    }
+
+    fn commit_session(&mut self, key: SessionKey, ticket: Ticket, first: Position, out: &mut Turn) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.record.ticket == ticket {
+            session.record_committed(first);
+        }
+        if session.record.is_stale {
+            self.mark_stale(key);
+            return self.send_stored(key, out);
+        }
+        if matches!(session.link, Link::Opening(_)) && session.last_ticket <= ticket {
+            self.open(key, out);
+        }
+        self.send_stored(key, out);
+    }
+
+    /// QoS 2 messages whose next step is on disk now.
+    fn send_stored(&mut self, key: SessionKey, out: &mut Turn) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(connection) = session.connection() else { return };
+        let connection = self.connections.get_mut(connection);
+        let Some((connected, outbox)) = connection.and_then(|c| c.connected()) else { return };
+        let desk = &mut self.desk;
+        for stored in session.outbound.stored(desk.committed) {
+            match stored {
+                Stored::Publish(packet_id, next) => {
+                    let header = Header { packet_id: Some(packet_id), is_dup: false };
+                    let (message, terms) = &*next;
+                    deliver::push_publish(message, terms, header, connected, outbox, desk);
+                }
+                Stored::Pubrel(packet_id) => {
+                    exchange::push_pubrel(packet_id, ReasonCode::Success, connected, outbox, desk);
+                }
+            }
+        }
+        deliver::pump(session, connected, outbox, desk, out);
+    }
+
+    fn resume_publishers(&mut self, out: &mut Turn) {
+        for key in self.backlog.paused.drain(..) {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.is_paused = false;
+                out.resumed.push(key);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What every event of a turn writes on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::connection::outbox::Outbox;
+use crate::counters::Counters;
+use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
+use crate::limits::Limits;
+use crate::mail::Mail;
+use crate::shard::fanout::Step;
+use crate::shard::timers::Timers;
+use crate::time::Now;
+use crate::turn::Turn;
+
+/// The part of a shard that is neither connection nor session, so that both can use it while they
+/// are borrowed.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) id: ShardId,
+    pub(crate) shards: u16,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) counters: Counters,
+    pub(crate) now: Now,
+    /// What the router is needed for, in the order in which it was asked.
+    pub(crate) steps: Vec<Step>,
+    pub(crate) changes_router: bool,
+    pub(crate) timers: Timers,
+    /// Who waits for a commit; ascending tickets.
+    pub(crate) waiters: VecDeque<(Ticket, Waiter)>,
+    /// The batch of this turn, if there will be one.
+    pub(crate) ticket: Ticket,
+    /// Everything up to here is stored.
+    pub(crate) committed: Ticket,
+    /// All commits below this position were seen.
+    pub(crate) log_end: Position,
+    /// Connections whose outbox is not empty.
+    pub(crate) touched: Vec<ConnectionKey>,
+    /// Sessions whose record is to be written at the end of the turn.
+    pub(crate) stale_records: Vec<SessionKey>,
+    /// Sessions whose cursor has moved since it was written.
+    pub(crate) moved_cursors: Vec<SessionKey>,
+    /// Mail from this shard to itself.
+    pub(crate) own_mail: VecDeque<Mail>,
+    pub(crate) scratch: Vec<u8>,
+    random: u64,
+}
+
+/// Who waits for a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// A client, for acknowledgements.
+    Connection(ConnectionKey),
+    /// A session, for its record or its QoS 2 exchanges.
+    Session(SessionKey),
+    /// Another connection, for a session that is still being written.
+    Claimant { client_id: ClientId, shard: ShardId, connection: ConnectionKey },
+}
+
+impl Desk {
+    pub(crate) fn new(id: ShardId, shards: u16, limits: Arc<Limits>, seed: u64) -> Self {
+        Self {
+            id,
+            shards,
+            limits,
+            counters: Counters::default(),
+            now: Now::default(),
+            steps: Vec::new(),
+            changes_router: false,
+            timers: Timers::default(),
+            waiters: VecDeque::new(),
+            ticket: Ticket(1),
+            committed: Ticket(0),
+            log_end: Position::ZERO,
+            touched: Vec::new(),
+            stale_records: Vec::new(),
+            moved_cursors: Vec::new(),
+            own_mail: VecDeque::new(),
+            scratch: Vec::new(),
+            random: seed,
+        }
+    }
+
+    /// Queues something for the end of the turn.
+    pub(crate) fn step(&mut self, step: Step) {
+        self.changes_router |= step.changes_router();
+        self.steps.push(step);
+    }
+
+    /// Calls the waiter when this turn's batch is committed.
+    pub(crate) fn wait(&mut self, waiter: Waiter) {
+        let entry = (self.ticket, waiter);
+        // A connection that pipelines asks many times in one turn.
+        if self.waiters.back() != Some(&entry) {
+            self.waiters.push_back(entry);
+        }
+    }
+
+    /// Remembers that the connection has something for its socket.
+    pub(crate) fn touch(&mut self, connection: ConnectionKey, outbox: &mut Outbox) {
+        if !outbox.is_touched && !outbox.bytes.is_empty() {
+            outbox.is_touched = true;
+            self.touched.push(connection);
+        }
+    }
+
+    pub(crate) fn mail(&mut self, shard: ShardId, mail: Mail, out: &mut Turn) {
+        if shard == self.id {
+            self.own_mail.push_back(mail);
+        } else {
+            out.mail.push((shard, mail));
+        }
+    }
+
+    /// A Client Identifier that no client has, by all likelihood: 128 random bits.
+    pub(crate) fn assign_client_id(&mut self) -> ClientId {
+        ClientId::from(format!("flotilla-{:016x}{:016x}", self.random(), self.random()).as_str())
+    }
+
+    /// SplitMix64.
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,185 @@
+//! How connections and sessions end.
+
+use flotilla_mqtt::ReasonCode;
+
+use crate::connection::{Phase, deliver, leave};
+use crate::counters::{ConnectOutcome, DropReason};
+use crate::id::{ConnectionKey, SessionKey};
+use crate::mail::Mail;
+use crate::message::Message;
+use crate::notice::Notice;
+use crate::session::Link;
+use crate::shard::Shard;
+use crate::shard::fanout::{PublishStep, Step};
+use crate::shard::timers::Timer;
+use crate::turn::{Send, Turn, Write};
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    /// For DISCONNECT; `None`: without one.
+    disconnect: Option<ReasonCode>,
+    publish_will: bool,
+    /// Whether the socket is gone already.
+    is_gone: bool,
+    /// For a connection without a session.
+    outcome: ConnectOutcome,
+    /// For the log.
+    reason: &'static str,
+}
+
+impl Ending {
+    /// The socket broke or was closed by the peer.
+    pub(super) const GONE: Self = Self {
+        disconnect: None,
+        publish_will: true,
+        is_gone: true,
+        outcome: ConnectOutcome::Abandoned,
+        reason: "the connection was lost",
+    };
+
+    /// The broker ends it.
+    pub(super) fn told(reason_code: ReasonCode, reason: &'static str) -> Self {
+        Self { disconnect: Some(reason_code), is_gone: false, reason, ..Self::GONE }
+    }
+
+    /// The client sent DISCONNECT.
+    pub(super) fn left(publish_will: bool) -> Self {
+        let reason = "it left";
+        Self { disconnect: None, publish_will, is_gone: false, reason, ..Self::GONE }
+    }
+
+    /// It never got a session.
+    pub(super) fn refused(outcome: ConnectOutcome) -> Self {
+        Self { outcome, is_gone: false, reason: "it was refused", ..Self::GONE }
+    }
+}
+
+impl Shard {
+    /// Ends a connection. Its session goes on if it may.
+    pub(super) fn end(&mut self, key: ConnectionKey, ending: Ending, out: &mut Turn) {
+        let Some(mut connection) = self.connections.remove(key) else { return };
+        self.desk.counters.connections_open -= 1;
+        let outbox = &mut connection.outbox;
+        match &connection.phase {
+            Phase::AwaitConnect | Phase::AwaitIdentity(_) | Phase::AwaitSession(_) => {
+                self.desk.counters.connect_ended(ending.outcome);
+            }
+            Phase::Connected(connected) => {
+                // [MQTT-3.14.0-1]: not before CONNACK.
+                let session = self.sessions.get(connected.session);
+                let is_up = session.is_some_and(|session| session.connection() == Some(key));
+                if let (Some(reason_code), true) = (ending.disconnect, is_up) {
+                    leave::push_disconnect(reason_code, connected, outbox, &mut self.desk);
+                }
+                if !is_up {
+                    self.desk.counters.connect_ended(ConnectOutcome::Abandoned);
+                }
+                self.detach(connected.session, ending, out);
+            }
+        }
+        if ending.is_gone {
+            return;
+        }
+        if !outbox.bytes.is_empty() {
+            self.desk.counters.bytes_sent += outbox.bytes.len() as u64;
+            out.sends.push(Send { connection: key, bytes: std::mem::take(&mut outbox.bytes) });
+        }
+        out.closes.push(key);
+    }
+
+    /// The session has no connection any more.
+    fn detach(&mut self, key: SessionKey, ending: Ending, out: &mut Turn) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.link = Link::Down;
+        session.disconnected_at_ms = Some(self.desk.now.unix_ms);
+        self.desk.counters.sessions_connected -= 1;
+        self.desk.counters.sessions_disconnected += 1;
+        let client_id = session.client_id.clone();
+        out.notices.push(Notice::Disconnected { client_id, reason: ending.reason });
+        if session.is_durable {
+            deliver::write_cursor(session, &self.desk, out);
+        }
+        let lost = session.outbound.suspend(self.desk.log_end);
+        self.desk.counters.drop_deliveries(DropReason::SessionEnded, lost as u64);
+        if !ending.publish_will {
+            session.will = None;
+        }
+        if session.expiry_interval_s == 0 {
+            self.end_session(key, out);
+            return;
+        }
+        let now_ms = self.desk.now.monotonic_ms;
+        if let Some(will) = &session.will {
+            self.desk.timers.set(now_ms + will.delay_ms(), Timer::Will(key));
+        }
+        if let Some(expires_at_ms) = session.expires_at_ms() {
+            let left_ms = expires_at_ms.saturating_sub(self.desk.now.unix_ms);
+            self.desk.timers.set(now_ms + left_ms, Timer::Expiry(key));
+        }
+        self.check_will(key);
+        self.mark_stale(key);
+    }
+
+    /// Publishes the Will of a session that has been alone for its Will Delay Interval.
+    pub(super) fn check_will(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(disconnected_at_ms) = session.disconnected_at_ms else { return };
+        let now = self.desk.now;
+        let Some(will) = &session.will else { return };
+        if disconnected_at_ms + will.delay_ms() > now.unix_ms {
+            return;
+        }
+        let message = will.publish(now, &mut self.desk.scratch);
+        session.will = None;
+        self.publish_will(message, Some(key));
+        self.mark_stale(key);
+    }
+
+    /// Ends a session that has been alone for its Session Expiry Interval ([MQTT-4.1.0-2]).
+    pub(super) fn check_expiry(&mut self, key: SessionKey, out: &mut Turn) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let Some(expires_at_ms) = session.expires_at_ms() else { return };
+        if expires_at_ms <= self.desk.now.unix_ms {
+            self.desk.counters.sessions_expired += 1;
+            self.end_session(key, out);
+        }
+    }
+
+    /// Ends a session that has no connection: its Will is published now at the latest
+    /// ([MQTT-3.1.2-8]), its subscriptions go.
+    pub(super) fn end_session(&mut self, key: SessionKey, out: &mut Turn) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let (client_id, shard) = (session.client_id.clone(), self.desk.id);
+        self.discard_session(key, out);
+        let home = client_id.home(self.desk.shards);
+        self.desk.mail(home, Mail::Ended { client_id, shard }, out);
+    }
+
+    /// As [`Shard::end_session`], while the Client Identifier stays with this shard or is being
+    /// given to another.
+    pub(super) fn discard_session(&mut self, key: SessionKey, out: &mut Turn) {
+        let Some(session) = self.sessions.remove(key) else { return };
+        self.by_client.remove(&session.client_id);
+        self.desk.counters.sessions_disconnected -= 1;
+        self.desk.counters.subscriptions -= session.subscriptions.len() as u64;
+        let held = session.outbound.held() as u64;
+        self.desk.counters.drop_deliveries(DropReason::SessionEnded, held);
+        if let Some(will) = &session.will {
+            let message = will.publish(self.desk.now, &mut self.desk.scratch);
+            self.publish_will(message, None);
+        }
+        if session.is_durable {
+            out.batch.writes.push(Write::EndSession(session.client_id.clone()));
+        }
+        if let Some(subscriber) = session.subscriber {
+            let filters = session.subscriptions.into_keys().collect();
+            self.desk.step(Step::Forget { subscriber, filters });
+        }
+    }
+
+    fn publish_will(&mut self, message: Message, session: Option<SessionKey>) {
+        self.desk.counters.messages_received[message.qos() as usize] += 1;
+        self.desk.step(Step::Publish(PublishStep { message, session, acknowledge: None }));
+    }
+}

@@ -1,0 +1,533 @@
+//! One shard: its connections, its sessions, its part of the directory.
+
+mod commits;
+pub(crate) mod desk;
+mod directory;
+mod ending;
+pub(crate) mod fanout;
+mod takeover;
+mod timers;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use flotilla_mqtt::{
+    Connect, DecodeError, Packet, ReasonCode, connect_version, decode, decode_connect,
+};
+use slotmap::SlotMap;
+
+use crate::connection::await_connect::ConnectRequest;
+use crate::connection::await_session::{self, AwaitSession};
+use crate::connection::connected::Flow;
+use crate::connection::refusal::Refusal;
+use crate::connection::{Connection, Identification, Peer, Phase, deliver};
+use crate::counters::{ConnectOutcome, Counters};
+use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId};
+use crate::limits::Limits;
+use crate::mail::Mail;
+use crate::notice::Notice;
+use crate::record::StoredSession;
+use crate::router::{Router, Subscriber};
+use crate::session::Session;
+use crate::shard::desk::Desk;
+use crate::shard::directory::Directory;
+use crate::shard::ending::Ending;
+use crate::shard::fanout::{RouterAccess, Scratch};
+use crate::shard::timers::Timer;
+use crate::time::Now;
+use crate::turn::{Page, Question, Send, Turn};
+
+/// The logic of one worker. Every method but the first two reports what happened, in the past
+/// tense; what must be done about it is in the `Turn` after `end_turn`. A key that the shard has
+/// forgotten does nothing.
+#[derive(Debug)]
+pub struct Shard {
+    connections: SlotMap<ConnectionKey, Connection>,
+    sessions: SlotMap<SessionKey, Box<Session>>,
+    /// The sessions that this shard owns.
+    by_client: HashMap<ClientId, SessionKey>,
+    directory: Directory,
+    desk: Desk,
+    scratch: Scratch,
+    backlog: commits::Backlog,
+}
+
+/// How long a cursor that moved may wait to be written.
+const CURSOR_DELAY_MS: u64 = 1_000;
+
+impl Shard {
+    /// A shard, one of `shards`. `seed`: for the Client Identifiers it assigns; from the operating
+    /// system's random source in a broker, from the test in a simulator.
+    pub fn new(id: ShardId, shards: u16, limits: Arc<Limits>, seed: u64) -> Self {
+        Self {
+            connections: SlotMap::with_key(),
+            sessions: SlotMap::with_key(),
+            by_client: HashMap::new(),
+            directory: Directory::default(),
+            desk: Desk::new(id, shards, limits, seed),
+            scratch: Scratch::default(),
+            backlog: commits::Backlog::default(),
+        }
+    }
+
+    /// Takes a stored session up, before the first turn. The right shard is
+    /// `client_id.home(shards)`. `log_end`: the position the next message will get.
+    pub fn recover(
+        &mut self,
+        stored: StoredSession,
+        log_end: Position,
+        router: &mut Router,
+        now: Now,
+    ) {
+        self.desk.now = now;
+        self.desk.log_end = log_end;
+        let will_due_ms = stored.record.disconnected_at_ms.unwrap_or(now.unix_ms);
+        let session = Session::recovered(stored, &self.desk.limits, now);
+        let client_id = session.client_id.clone();
+        self.directory.recover(client_id.clone(), self.desk.id);
+        self.desk.counters.sessions_disconnected += 1;
+        self.desk.counters.subscriptions += session.subscriptions.len() as u64;
+        let is_stale = session.record.is_stale;
+        let key = self.sessions.insert(Box::new(session));
+        self.by_client.insert(client_id, key);
+        let session = &mut self.sessions[key];
+        if !session.subscriptions.is_empty() {
+            let shard = self.desk.id;
+            let subscriber = router.add(Subscriber { shard, session: key, is_durable: true });
+            for (filter, subscription) in &session.subscriptions {
+                router.subscribe(subscriber, filter, subscription);
+            }
+            session.subscriber = Some(subscriber);
+        }
+        let on_monotonic = |unix_ms: u64| now.monotonic_ms + unix_ms.saturating_sub(now.unix_ms);
+        if let Some(will) = &session.will {
+            let due_ms = will_due_ms + will.delay_ms();
+            self.desk.timers.set(on_monotonic(due_ms), Timer::Will(key));
+        }
+        if let Some(expires_at_ms) = session.expires_at_ms() {
+            self.desk.timers.set(on_monotonic(expires_at_ms), Timer::Expiry(key));
+        }
+        if is_stale {
+            self.mark_stale(key);
+        }
+    }
+
+    /// A socket was accepted (and its TLS handshake is done).
+    pub fn opened(&mut self, peer: Peer, now: Now, _: &mut Turn) -> ConnectionKey {
+        self.desk.now = now;
+        self.desk.counters.connections_open += 1;
+        let key = self.connections.insert(Connection::new(peer));
+        let due_ms = now.monotonic_ms + self.desk.limits.connect_timeout_ms;
+        self.desk.timers.set(due_ms, Timer::Connect(key));
+        key
+    }
+
+    /// Bytes came. Says how many were consumed; the rest must be offered again with what follows,
+    /// or first thing when the connection is resumed.
+    pub fn received(
+        &mut self,
+        connection: ConnectionKey,
+        bytes: &[u8],
+        now: Now,
+        out: &mut Turn,
+    ) -> usize {
+        self.desk.now = now;
+        let consumed = self.consume(connection, bytes, out);
+        self.desk.counters.bytes_received += consumed as u64;
+        self.take_own_mail(out);
+        consumed
+    }
+
+    /// The socket took so many bytes of a [`Send`].
+    pub fn written(&mut self, connection: ConnectionKey, bytes: usize, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        let Some(connection) = self.connections.get_mut(connection) else { return };
+        let unsent_bytes = &mut connection.outbox.unsent_bytes;
+        *unsent_bytes = unsent_bytes.saturating_sub(bytes);
+        let Some((connected, outbox)) = connection.connected() else { return };
+        let Some(session) = self.sessions.get_mut(connected.session) else { return };
+        if session.connection() == Some(connected.key) {
+            deliver::pump(session, connected, outbox, &mut self.desk, out);
+        }
+    }
+
+    /// A [`Question`] was answered.
+    pub fn identified(
+        &mut self,
+        connection: ConnectionKey,
+        answer: Identification,
+        now: Now,
+        out: &mut Turn,
+    ) {
+        self.desk.now = now;
+        let key = connection;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let phase = std::mem::replace(&mut connection.phase, Phase::AwaitConnect);
+        let Phase::AwaitIdentity(request) = phase else {
+            connection.phase = phase;
+            return;
+        };
+        match answer {
+            Identification::Accepted { identity } => {
+                let client_id = request.client_id.clone();
+                let waiting = AwaitSession { request: *request, identity };
+                connection.phase = Phase::AwaitSession(Box::new(waiting));
+                let shard = self.desk.id;
+                let home = client_id.home(self.desk.shards);
+                let claim = Mail::Claim { client_id, shard, connection: key };
+                self.desk.mail(home, claim, out);
+            }
+            Identification::Refused(reason_code) => {
+                let reason = format!("authentication failed: {reason_code}");
+                let refusal = Refusal { reason_code, reason };
+                let client_id = Some(request.client_id.clone());
+                connection.phase = Phase::AwaitIdentity(request);
+                self.refuse(key, client_id, &refusal, ConnectOutcome::NotAuthorized, out);
+            }
+        }
+        self.take_own_mail(out);
+    }
+
+    /// The socket is gone: end of stream, error. Not to be called for [`Turn::closes`].
+    pub fn closed(&mut self, connection: ConnectionKey, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        self.end(connection, Ending::GONE, out);
+        self.take_own_mail(out);
+    }
+
+    /// Mail came from another shard.
+    pub fn mailed(&mut self, mail: Mail, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        self.open_mail(mail, out);
+        self.take_own_mail(out);
+    }
+
+    /// A page of the log was read.
+    pub fn replayed(&mut self, page: Page, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        self.take_page(page, out);
+    }
+
+    /// A page could not be read. The session keeps its cursor; its connection ends, so that the
+    /// client does not wait for messages that cannot come.
+    pub fn replay_failed(&mut self, session: SessionKey, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        let connection = self.sessions.get(session).and_then(|session| session.connection());
+        if let Some(connection) = connection {
+            let reason = "the broker cannot read the log";
+            self.end(connection, Ending::told(ReasonCode::UnspecifiedError, reason), out);
+        }
+        self.take_own_mail(out);
+    }
+
+    /// Time passed: at [`Shard::next_due_ms`] at the latest.
+    pub fn ticked(&mut self, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        while let Some(timer) = self.desk.timers.pop_due(now.monotonic_ms) {
+            self.fire(timer, out);
+        }
+        self.take_own_mail(out);
+    }
+
+    /// When `ticked` is wanted next, on the monotonic clock.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.desk.timers.next_due_ms()
+    }
+
+    /// The broker stops: every client gets DISCONNECT 0x8B (section 4.13) and every session is
+    /// written. Done when the turn's batch is committed and its sends are written.
+    pub fn shut_down(&mut self, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        let all: Vec<_> = self.connections.keys().collect();
+        for connection in all {
+            let reason = "the broker is shutting down";
+            self.end(connection, Ending::told(ReasonCode::ServerShuttingDown, reason), out);
+        }
+        let moved: Vec<_> = self.desk.moved_cursors.drain(..).collect();
+        self.write_cursors(&moved, out);
+        self.take_own_mail(out);
+    }
+
+    /// Whether this turn changes the router, so that [`Shard::end_turn_changing`] must be called.
+    pub fn changes_router(&self) -> bool {
+        self.desk.changes_router
+    }
+
+    /// Ends a turn in which only messages are routed.
+    ///
+    /// # Panics
+    /// When [`Shard::changes_router`] is true.
+    pub fn end_turn(&mut self, router: &Router, now: Now, out: &mut Turn) {
+        self.finish(RouterAccess::Shared(router), now, out);
+    }
+
+    /// Ends a turn that also subscribes, retains or moves sessions.
+    pub fn end_turn_changing(&mut self, router: &mut Router, now: Now, out: &mut Turn) {
+        self.finish(RouterAccess::Exclusive(router), now, out);
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.desk.counters
+    }
+
+    fn finish(&mut self, router: RouterAccess<'_>, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        self.take_steps(router, out);
+        self.write_records(out);
+        self.submit(out);
+        let mut touched = std::mem::take(&mut self.desk.touched);
+        for key in touched.drain(..) {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            let outbox = &mut connection.outbox;
+            outbox.is_touched = false;
+            let spare = out.spare.pop().unwrap_or_default();
+            let bytes = std::mem::replace(&mut outbox.bytes, spare);
+            outbox.unsent_bytes += bytes.len();
+            self.desk.counters.bytes_sent += bytes.len() as u64;
+            out.sends.push(Send { connection: key, bytes });
+        }
+        self.desk.touched = touched;
+    }
+
+    fn consume(&mut self, key: ConnectionKey, bytes: &[u8], out: &mut Turn) -> usize {
+        let mut consumed = 0;
+        loop {
+            let rest = &bytes[consumed..];
+            let Some(connection) = self.connections.get_mut(key) else { return bytes.len() };
+            if connection.is_paused || rest.is_empty() {
+                return consumed;
+            }
+            let taken = match &connection.phase {
+                Phase::AwaitConnect => self.consume_connect(key, rest, out),
+                Phase::Connected(_) => self.consume_packets(key, rest, out),
+                Phase::AwaitIdentity(_) | Phase::AwaitSession(_) => 0,
+            };
+            if taken == 0 && self.connections.contains_key(key) {
+                return consumed;
+            }
+            consumed += taken;
+        }
+    }
+
+    /// As many whole packets as there are. 0: not one.
+    fn consume_packets(&mut self, key: ConnectionKey, bytes: &[u8], out: &mut Turn) -> usize {
+        let Some(connection) = self.connections.get_mut(key) else { return bytes.len() };
+        let is_backed_up = self.backlog.is_full(&self.desk.limits);
+        let Some((connected, outbox)) = connection.connected() else { return 0 };
+        let Some(session) = self.sessions.get_mut(connected.session) else { return 0 };
+        connected.last_received_ms = self.desk.now.monotonic_ms;
+        let size_max = self.desk.limits.packet_size_max;
+        let mut consumed = 0;
+        let end = loop {
+            let rest = &bytes[consumed..];
+            let (packet, len) = match decode(rest, connected.negotiated.version, size_max) {
+                Ok(Some(decoded)) => decoded,
+                Ok(None) => break None,
+                Err(error) => break Some(Err(Refusal::from(error))),
+            };
+            self.desk.counters.packets_received[packet.packet_type() as usize] += 1;
+            consumed += len;
+            let is_publish = matches!(packet, Packet::Publish(_));
+            match connected.received(&packet, session, outbox, &mut self.desk, out) {
+                Ok(Flow::Stay) if is_publish && is_backed_up => {
+                    connection.is_paused = true;
+                    self.backlog.paused.push(key);
+                    out.paused.push(key);
+                    break None;
+                }
+                Ok(Flow::Stay) => {}
+                Ok(Flow::Leave { publish_will }) => break Some(Ok(publish_will)),
+                Err(refusal) => break Some(Err(refusal)),
+            }
+        };
+        match end {
+            None => return consumed,
+            Some(Ok(publish_will)) => self.end(key, Ending::left(publish_will), out),
+            Some(Err(refusal)) => {
+                let client_id = Some(session.client_id.clone());
+                self.break_off(key, client_id, &refusal, out);
+            }
+        }
+        bytes.len()
+    }
+
+    fn consume_connect(&mut self, key: ConnectionKey, bytes: &[u8], out: &mut Turn) -> usize {
+        match decode_connect(bytes, self.desk.limits.packet_size_max) {
+            Ok(None) => 0,
+            Ok(Some((connect, len))) => {
+                self.connect(key, &connect, out);
+                len
+            }
+            Err(error) => {
+                self.refuse_first_packet(key, bytes, error, out);
+                bytes.len()
+            }
+        }
+    }
+
+    fn connect(&mut self, key: ConnectionKey, connect: &Connect<'_>, out: &mut Turn) {
+        self.desk.counters.packets_received[1] += 1;
+        let limits = self.desk.limits.clone();
+        let assigned = self.desk.assign_client_id();
+        let scratch = &mut self.desk.scratch;
+        let request = ConnectRequest::new(connect, &limits, || assigned, scratch);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        // Nothing more is read until the session stands and CONNACK has left.
+        connection.is_paused = true;
+        out.paused.push(key);
+        match request {
+            Ok(request) => {
+                out.questions.push(Question {
+                    connection: key,
+                    client_id: connect.client_id.to_owned(),
+                    username: connect.username.map(ToOwned::to_owned),
+                    password: connect.password.map(ToOwned::to_owned),
+                });
+                connection.phase = Phase::AwaitIdentity(Box::new(request));
+            }
+            Err(refusal) => {
+                await_session::push_refusal(
+                    refusal.reason_code,
+                    connect.version,
+                    &mut connection.outbox,
+                    &mut self.desk.counters,
+                );
+                let client_id = Some(ClientId::from(connect.client_id));
+                self.refuse(key, client_id, &refusal, ConnectOutcome::Refused, out);
+            }
+        }
+    }
+
+    /// The first bytes were no CONNECT. Only one who speaks MQTT gets an answer ([MQTT-3.1.2-1]).
+    fn refuse_first_packet(
+        &mut self,
+        key: ConnectionKey,
+        bytes: &[u8],
+        error: DecodeError,
+        out: &mut Turn,
+    ) {
+        let refusal = Refusal::from(error);
+        if let (Some(version), Some(connection)) =
+            (connect_version(bytes), self.connections.get_mut(key))
+        {
+            let outbox = &mut connection.outbox;
+            let counters = &mut self.desk.counters;
+            await_session::push_refusal(refusal.reason_code, version, outbox, counters);
+        }
+        self.refuse(key, None, &refusal, ConnectOutcome::Malformed, out);
+    }
+
+    /// Ends a connection that never got its session. What it is told is in its outbox, or follows
+    /// from its phase.
+    fn refuse(
+        &mut self,
+        key: ConnectionKey,
+        client_id: Option<ClientId>,
+        refusal: &Refusal,
+        outcome: ConnectOutcome,
+        out: &mut Turn,
+    ) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && let Phase::AwaitIdentity(request) = &connection.phase
+        {
+            let version = request.negotiated.version;
+            let outbox = &mut connection.outbox;
+            let counters = &mut self.desk.counters;
+            await_session::push_refusal(refusal.reason_code, version, outbox, counters);
+        }
+        self.note_refusal(key, client_id, refusal, out);
+        self.end(key, Ending::refused(outcome), out);
+    }
+
+    /// Ends a connection whose client broke the protocol (section 4.13).
+    fn break_off(
+        &mut self,
+        key: ConnectionKey,
+        client_id: Option<ClientId>,
+        refusal: &Refusal,
+        out: &mut Turn,
+    ) {
+        self.desk.counters.protocol_errors += 1;
+        self.note_refusal(key, client_id, refusal, out);
+        self.end(key, Ending::told(refusal.reason_code, "it broke the protocol"), out);
+    }
+
+    fn note_refusal(
+        &self,
+        key: ConnectionKey,
+        client_id: Option<ClientId>,
+        refusal: &Refusal,
+        out: &mut Turn,
+    ) {
+        let address = self.connections.get(key).map(|connection| connection.peer.address.as_str());
+        let address = address.unwrap_or_default();
+        let reason = format!("{} ({})", refusal.reason, refusal.reason_code);
+        out.notices.push(Notice::Refused { client_id, address: address.to_owned(), reason });
+    }
+
+    fn fire(&mut self, timer: Timer, out: &mut Turn) {
+        match timer {
+            Timer::Connect(key) => {
+                let phase = self.connections.get(key).map(|connection| &connection.phase);
+                if matches!(phase, Some(Phase::AwaitConnect)) {
+                    self.end(key, Ending::refused(ConnectOutcome::TimedOut), out);
+                }
+            }
+            Timer::KeepAlive(key) => self.check_keep_alive(key, out),
+            Timer::Will(key) => self.check_will(key),
+            Timer::Expiry(key) => self.check_expiry(key, out),
+            Timer::Cursors => {
+                let moved = std::mem::take(&mut self.desk.moved_cursors);
+                self.write_cursors(&moved, out);
+            }
+        }
+    }
+
+    fn check_keep_alive(&mut self, key: ConnectionKey, out: &mut Turn) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let is_paused = connection.is_paused;
+        let Some((connected, _)) = connection.connected() else { return };
+        let Some(silence_ms_max) = connected.negotiated.silence_ms_max else { return };
+        if is_paused {
+            // It is the broker that does not listen.
+            connected.last_received_ms = self.desk.now.monotonic_ms;
+        }
+        let due_ms = connected.last_received_ms + silence_ms_max;
+        if due_ms > self.desk.now.monotonic_ms {
+            self.desk.timers.set(due_ms, Timer::KeepAlive(key));
+            return;
+        }
+        self.desk.counters.keep_alive_timeouts += 1;
+        self.end(key, Ending::told(ReasonCode::KeepAliveTimeout, "it kept silent"), out);
+    }
+
+    fn write_cursors(&mut self, sessions: &[SessionKey], out: &mut Turn) {
+        for &key in sessions {
+            let Some(session) = self.sessions.get_mut(key) else { continue };
+            session.is_cursor_listed = false;
+            deliver::write_cursor(session, &self.desk, out);
+            if session.connection().is_some() && session.outbound.held() > 0 {
+                self.list_cursor(key);
+            }
+        }
+    }
+
+    /// The session's cursor moves: it is written within [`CURSOR_DELAY_MS`].
+    fn list_cursor(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if !std::mem::replace(&mut session.is_cursor_listed, true) {
+            if self.desk.moved_cursors.is_empty() {
+                let due_ms = self.desk.now.monotonic_ms + CURSOR_DELAY_MS;
+                self.desk.timers.set(due_ms, Timer::Cursors);
+            }
+            self.desk.moved_cursors.push(key);
+        }
+    }
+
+    fn take_own_mail(&mut self, out: &mut Turn) {
+        while let Some(mail) = self.desk.own_mail.pop_front() {
+            self.open_mail(mail, out);
+        }
+    }
+}

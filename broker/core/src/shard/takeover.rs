@@ -1,0 +1,240 @@
+//! How a session comes to the connection that claims it.
+
+use flotilla_mqtt::ReasonCode;
+
+use crate::connection::await_session::{AwaitSession, Welcome};
+use crate::connection::connected::Connected;
+use crate::connection::exchange;
+use crate::connection::{Phase, deliver};
+use crate::counters::{ConnectOutcome, DropReason};
+use crate::id::{ClientId, ConnectionKey, SessionKey, ShardId, Ticket};
+use crate::mail::Mail;
+use crate::notice::Notice;
+use crate::session::{Link, Session};
+use crate::shard::Shard;
+use crate::shard::desk::Waiter;
+use crate::shard::directory::Decision;
+use crate::shard::ending::Ending;
+use crate::shard::fanout::Step;
+use crate::shard::timers::Timer;
+use crate::turn::{Page, Turn};
+
+impl Shard {
+    pub(super) fn open_mail(&mut self, mail: Mail, out: &mut Turn) {
+        match mail {
+            Mail::Deliver(deliveries) => {
+                for (message, targets) in deliveries {
+                    self.deliver(&message, targets.into_iter(), out);
+                }
+            }
+            Mail::Claim { client_id, shard, connection } => {
+                match self.directory.claim(&client_id, shard, connection) {
+                    Decision::Grant => {
+                        let granted = Mail::Granted { client_id, connection, session: None };
+                        self.desk.mail(shard, granted, out);
+                    }
+                    Decision::Surrender(owner) => {
+                        let surrender = Mail::Surrender { client_id, shard, connection };
+                        self.desk.mail(owner, surrender, out);
+                    }
+                    Decision::Wait => {}
+                }
+            }
+            Mail::Surrender { client_id, shard, connection } => {
+                self.surrender(client_id, shard, connection, out);
+            }
+            Mail::Granted { client_id, connection, session } => {
+                self.granted(client_id, connection, session, out);
+            }
+            Mail::Settled { client_id } => {
+                let next = self.directory.settle(&client_id);
+                if let Some((owner, (shard, connection))) = next {
+                    let surrender = Mail::Surrender { client_id, shard, connection };
+                    self.desk.mail(owner, surrender, out);
+                }
+            }
+            Mail::Ended { client_id, shard } => self.directory.end(&client_id, shard),
+        }
+    }
+
+    /// Gives a session away once all that was written of it is committed.
+    pub(super) fn surrender(
+        &mut self,
+        client_id: ClientId,
+        shard: ShardId,
+        connection: ConnectionKey,
+        out: &mut Turn,
+    ) {
+        let Some(&key) = self.by_client.get(&client_id) else {
+            let granted = Mail::Granted { client_id, connection, session: None };
+            self.desk.mail(shard, granted, out);
+            return;
+        };
+        let session = &self.sessions[key];
+        if let Link::Up(old) | Link::Opening(old) = session.link {
+            self.desk.counters.takeovers += 1;
+            // [MQTT-3.1.4-3].
+            let reason = "another connection took its session";
+            self.end(old, Ending::told(ReasonCode::SessionTakenOver, reason), out);
+        }
+        // Without an expiry interval it has ended with its connection.
+        let Some(session) = self.sessions.get_mut(key) else {
+            let granted = Mail::Granted { client_id, connection, session: None };
+            self.desk.mail(shard, granted, out);
+            return;
+        };
+        if session.record.is_stale || session.last_ticket > self.desk.committed {
+            self.desk.wait(Waiter::Claimant { client_id, shard, connection });
+            out.batch.barrier = true;
+            return;
+        }
+        self.by_client.remove(&client_id);
+        self.desk.counters.sessions_disconnected -= 1;
+        self.desk.counters.subscriptions -= session.subscriptions.len() as u64;
+        let session = self.sessions.remove(key);
+        self.desk.mail(shard, Mail::Granted { client_id, connection, session }, out);
+    }
+
+    /// The Client Identifier is this shard's, for a connection that may be gone by now.
+    fn granted(
+        &mut self,
+        client_id: ClientId,
+        key: ConnectionKey,
+        session: Option<Box<Session>>,
+        out: &mut Turn,
+    ) {
+        let home = client_id.home(self.desk.shards);
+        self.desk.mail(home, Mail::Settled { client_id: client_id.clone() }, out);
+        let known = session.map(|session| self.adopt(session));
+        let waiting =
+            self.connections.get_mut(key).and_then(|connection| {
+                match std::mem::replace(&mut connection.phase, Phase::AwaitConnect) {
+                    Phase::AwaitSession(waiting) => Some(*waiting),
+                    other => {
+                        connection.phase = other;
+                        None
+                    }
+                }
+            });
+        let Some(AwaitSession { request, identity }) = waiting else {
+            match known {
+                // Its timers stayed with the former owner.
+                Some(session) => self.set_session_timers(session),
+                None => {
+                    let shard = self.desk.id;
+                    self.desk.mail(home, Mail::Ended { client_id, shard }, out);
+                }
+            }
+            return;
+        };
+        let resumed = known.filter(|_| !request.clean_start);
+        if resumed.is_none()
+            && let Some(old) = known
+        {
+            self.discard_session(old, out);
+        }
+        let welcome = Welcome::new(&request, identity, resumed.is_some());
+        let ended_durable = known.is_some() && resumed.is_none();
+        let session_key = resumed.unwrap_or_else(|| {
+            let interval_s = request.expiry_interval_s;
+            let session = Session::new(client_id.clone(), interval_s, self.desk.log_end);
+            let session_key = self.sessions.insert(Box::new(session));
+            self.by_client.insert(client_id.clone(), session_key);
+            self.desk.counters.sessions_disconnected += 1;
+            session_key
+        });
+        let session = &mut self.sessions[session_key];
+        session.link = Link::Opening(key);
+        session.disconnected_at_ms = None;
+        session.expiry_interval_s = request.expiry_interval_s;
+        session.will = request.will;
+        self.desk.counters.sessions_disconnected -= 1;
+        self.desk.counters.sessions_connected += 1;
+        let connected = Connected::new(
+            key,
+            session_key,
+            request.negotiated,
+            welcome,
+            self.desk.now.monotonic_ms,
+        );
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.phase = Phase::Connected(Box::new(connected));
+        }
+        if session.is_durable {
+            self.mark_stale(session_key);
+        } else if ended_durable {
+            // Session Present 0 is a promise too: the old one must not come back.
+            session.last_ticket = self.desk.ticket;
+            self.desk.wait(Waiter::Session(session_key));
+        } else {
+            self.open(session_key, out);
+        }
+    }
+
+    fn adopt(&mut self, mut session: Box<Session>) -> SessionKey {
+        self.desk.counters.sessions_disconnected += 1;
+        self.desk.counters.subscriptions += session.subscriptions.len() as u64;
+        // Its tickets were the former owner's, and are committed.
+        session.last_ticket = Ticket::default();
+        session.record.ticket = Ticket::default();
+        let client_id = session.client_id.clone();
+        let key = self.sessions.insert(session);
+        self.by_client.insert(client_id, key);
+        self.desk.step(Step::Relocate(key));
+        key
+    }
+
+    fn set_session_timers(&mut self, key: SessionKey) {
+        let session = &self.sessions[key];
+        let disconnected_at_ms = session.disconnected_at_ms.unwrap_or(self.desk.now.unix_ms);
+        let now = self.desk.now;
+        let due = |unix_ms: u64| now.monotonic_ms + unix_ms.saturating_sub(now.unix_ms);
+        if let Some(will) = &session.will {
+            let due_ms = due(disconnected_at_ms + will.delay_ms());
+            self.desk.timers.set(due_ms, Timer::Will(key));
+        }
+        if let Some(expires_at_ms) = session.expires_at_ms() {
+            self.desk.timers.set(due(expires_at_ms), Timer::Expiry(key));
+        }
+    }
+
+    /// CONNACK leaves: what the session promises is on disk. Then what is owed, then messages.
+    pub(super) fn open(&mut self, session_key: SessionKey, out: &mut Turn) {
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        let Link::Opening(key) = session.link else { return };
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.is_paused = false;
+        let Some((connected, outbox)) = connection.connected() else { return };
+        out.resumed.push(key);
+        session.link = Link::Up(key);
+        let desk = &mut self.desk;
+        let version = connected.negotiated.version;
+        let limits = desk.limits.clone();
+        connected.welcome.push_connack(version, &limits, outbox, &mut desk.counters);
+        desk.touch(key, outbox);
+        desk.counters.connect_ended(ConnectOutcome::Accepted);
+        let session_present = connected.welcome.session_present;
+        let client_id = session.client_id.clone();
+        let identity = connected.welcome.identity.take();
+        out.notices.push(Notice::Connected { client_id, identity, session_present });
+        if let Some(silence_ms_max) = connected.negotiated.silence_ms_max {
+            connected.last_received_ms = desk.now.monotonic_ms;
+            desk.timers.set(desk.now.monotonic_ms + silence_ms_max, Timer::KeepAlive(key));
+        }
+        for packet_id in session.outbound.resume() {
+            exchange::push_pubrel(packet_id, ReasonCode::Success, connected, outbox, desk);
+        }
+        deliver::pump(session, connected, outbox, desk, out);
+    }
+
+    pub(super) fn take_page(&mut self, page: Page, out: &mut Turn) {
+        let Some(session) = self.sessions.get_mut(page.session) else { return };
+        let Some(key) = session.connection() else { return };
+        let cleaned = session.take_page(page);
+        self.desk.counters.drop_deliveries(DropReason::Cleaned, cleaned as u64);
+        let connection = self.connections.get_mut(key);
+        if let Some((connected, outbox)) = connection.and_then(|c| c.connected()) {
+            deliver::pump(session, connected, outbox, &mut self.desk, out);
+        }
+    }
+}

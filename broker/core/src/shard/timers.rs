@@ -1,0 +1,47 @@
+//! What happens by itself when time passes.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::id::{ConnectionKey, SessionKey};
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// No whole CONNECT in time.
+    Connect(ConnectionKey),
+    /// One and a half Keep Alive intervals without a packet, perhaps ([MQTT-3.1.2-22]).
+    KeepAlive(ConnectionKey),
+    /// The Will Delay Interval is over, perhaps ([MQTT-3.1.3-9]).
+    Will(SessionKey),
+    /// The Session Expiry Interval is over, perhaps ([MQTT-4.1.0-2]).
+    Expiry(SessionKey),
+    /// Cursors that moved are to be written.
+    Cursors,
+}
+
+/// Timers are never cancelled: whoever is called looks whether the time has really come. So a
+/// packet that arrives costs nothing here.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    heap: BinaryHeap<Reverse<(u64, Timer)>>,
+}
+
+impl Timers {
+    /// `due_ms`: on the monotonic clock.
+    pub(crate) fn set(&mut self, due_ms: u64, timer: Timer) {
+        self.heap.push(Reverse((due_ms, timer)));
+    }
+
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        self.heap.peek().map(|Reverse((due_ms, _))| *due_ms)
+    }
+
+    /// A timer whose time has come.
+    pub(crate) fn pop_due(&mut self, monotonic_ms: u64) -> Option<Timer> {
+        if self.next_due_ms()? > monotonic_ms {
+            return None;
+        }
+        self.heap.pop().map(|Reverse((_, timer))| timer)
+    }
+}
