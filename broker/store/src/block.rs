@@ -146,6 +146,11 @@ impl<'a> Block<'a> {
         self.first.plus((self.entries.len() / ENTRY) as u64)
     }
 
+    /// Bytes of the block.
+    pub(crate) fn len(&self) -> usize {
+        HEADER + self.entries.len() + self.messages.len() + CHECKSUM
+    }
+
     /// Its messages from `from` on, each with its position.
     pub(crate) fn entries(
         &self,

@@ -275,3 +275,133 @@ impl<'a> Fields<'a> {
         if self.0.is_empty() { Ok(()) } else { Err(MalformedRecord("it is too long")) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flotilla_core::message::MessageParts;
+    use flotilla_mqtt::Forwarded;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(topic: &str, payload: &[u8]) -> Message {
+        let parts = MessageParts {
+            qos: QoS::ExactlyOnce,
+            retain: true,
+            topic,
+            publisher: "publisher",
+            addressee: "",
+            received_at_ms: 5,
+            expires_at_ms: Some(6),
+            forwarded: Forwarded::EMPTY,
+            payload,
+        };
+        Message::new(&parts, &mut Vec::new())
+    }
+
+    fn subscription() -> impl Strategy<Value = SubscriptionRecord> {
+        let options = (0..3_u8, any::<bool>(), any::<bool>(), 0..3_usize);
+        let handlings =
+            [RetainHandling::SendAlways, RetainHandling::SendIfNew, RetainHandling::DoNotSend];
+        ("(\\+|[a-zé]{0,9})/(#|[a-z]{1,9})", options, option::of(any::<u32>()), any::<u64>())
+            .prop_map(move |(filter, (qos, no_local, retain_as_published, handling), id, start)| {
+                SubscriptionRecord {
+                    filter: filter.into(),
+                    options: SubscriptionOptions {
+                        qos: QoS::from_bits(qos).unwrap(),
+                        no_local,
+                        retain_as_published,
+                        retain_handling: handlings[handling],
+                    },
+                    id,
+                    start: Start::At(Position(start)),
+                }
+            })
+    }
+
+    prop_compose! {
+        fn record()(
+            client_id in "[^\0]{0,20}",
+            revision in any::<u64>(),
+            expiry_interval_s in any::<u32>(),
+            disconnected_at_ms in option::of(any::<u64>()),
+            subscriptions in prop::collection::vec(subscription(), 0..6),
+            will in option::of((any::<u32>(), option::of(any::<u32>()), any::<Vec<u8>>())),
+            unacknowledged in prop::collection::vec((1_u16.., any::<u64>()), 0..6),
+            sent_up_to in any::<u64>(),
+        ) -> SessionRecord {
+            SessionRecord {
+                client_id: ClientId::from(client_id.as_str()),
+                revision,
+                expiry_interval_s,
+                disconnected_at_ms,
+                subscriptions,
+                will: will.map(|(delay_interval_s, message_expiry_interval_s, payload)| WillRecord {
+                    message: message("will", &payload),
+                    delay_interval_s,
+                    message_expiry_interval_s,
+                }),
+                unacknowledged: unacknowledged
+                    .into_iter()
+                    .map(|(id, at)| (PacketId::new(id).unwrap(), Position(at)))
+                    .collect(),
+                sent_up_to: Position(sent_up_to),
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_under_another_key_is_damaged() {
+        let mut sealed = Vec::new();
+        put_cursor(&ClientId::from("a"), Position(7), &mut sealed);
+        assert_eq!(cursor(b"a", &sealed), Ok(Position(7)));
+        assert!(cursor(b"b", &sealed).is_err());
+        put_retained(&message("a", b""), &mut sealed);
+        assert_eq!(retained(b"a", &sealed), Ok(message("a", b"")));
+        assert!(retained(b"b", &sealed).is_err());
+    }
+
+    #[test]
+    fn a_later_version_is_not_misread() {
+        let mut sealed = vec![VERSION + 1];
+        sealed.extend_from_slice(&7_u64.to_be_bytes());
+        seal(b"a", &mut sealed);
+        assert_eq!(cursor(b"a", &sealed), Err(MalformedRecord("it has an unknown version")));
+    }
+
+    proptest! {
+        #[test]
+        fn a_session_is_read_as_written(record in record()) {
+            let key = record.client_id.as_str().as_bytes();
+            let mut sealed = Vec::new();
+            put_session(&record, Position(1), &mut sealed);
+            prop_assert_eq!(revision(key, &sealed), Ok(record.revision));
+            prop_assert_eq!(session(key, &sealed).unwrap(), record.clone());
+            // Each flipped bit is found.
+            for at in 0..sealed.len() {
+                sealed[at] ^= 1 << (at % 8);
+                prop_assert!(session(key, &sealed).is_err());
+                sealed[at] ^= 1 << (at % 8);
+            }
+        }
+
+        #[test]
+        fn nothing_panics(fields in any::<Vec<u8>>(), record in record(), cut in any::<usize>()) {
+            let mut written = Vec::new();
+            put_session(&record, Position(1), &mut written);
+            let cut = cut % written.len();
+            // Sealed again, so that what lies behind the checksum is reached.
+            for bytes in [&fields, &written[..cut].to_vec(), &[&written[..cut], &fields].concat()] {
+                let mut sealed = bytes.clone();
+                if let Some(version) = sealed.first_mut() {
+                    *version = VERSION;
+                }
+                seal(b"key", &mut sealed);
+                let _ = (session(b"key", &sealed), cursor(b"key", &sealed));
+                let _ = (outbound(b"key", Position(1), &sealed), retained(b"key", &sealed));
+                let _ = (session(b"key", bytes), revision(b"key", bytes));
+            }
+        }
+    }
+}

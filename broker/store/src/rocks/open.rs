@@ -64,7 +64,8 @@ fn unknown_families(dir: &Path, database: &rocksdb::Options) -> Vec<String> {
 fn explain(dir: &Path, reason: String) -> Error {
     let dir = dir.to_path_buf();
     let says = |text| reason.contains(text);
-    if says("While lock file") && (says("Resource temporarily unavailable") || says("lock hold")) {
+    let is_locked = says("While lock file") && says("Resource temporarily unavailable");
+    if is_locked || says("lock hold by current process") {
         Error::InUse { dir }
     } else if says("Permission denied") || says("Read-only file system") {
         Error::Denied { dir, reason }

@@ -46,9 +46,11 @@ pub(super) fn replay(store: &Store, replay: &Replay) -> Result<Page, Error> {
         if scanned >= SCAN_BYTES_MAX {
             return Ok(page.finish(next, end));
         }
-        let bytes = blocks.value();
-        let block = block_at(next, next == from, &blocks, bytes, end)?;
-        scanned += bytes.map_or(0, <[u8]>::len) + SCAN_BLOCK_COST;
+        let row = blocks.item();
+        let Some(block) = block_at(next, next == from, row)? else {
+            return Err(absent(&mut blocks, next, end));
+        };
+        scanned += block.len() + SCAN_BLOCK_COST;
         for (position, entry) in block.entries(next) {
             let entry = entry.map_err(|error| damaged(position, &error))?;
             if is_wanted(&mut wanted, position, &entry)? {
@@ -65,33 +67,35 @@ pub(super) fn replay(store: &Store, replay: &Replay) -> Result<Page, Error> {
     Ok(page.finish(end, end))
 }
 
-/// The block in which `next` must be: only the first block of a page may begin before.
+/// The block in which `next` must be: only the first block of a page may begin before it.
 fn block_at<'a>(
     next: Position,
     is_first: bool,
-    blocks: &DBRawIterator<'_>,
-    bytes: Option<&'a [u8]>,
-    end: Position,
-) -> Result<Block<'a>, Error> {
-    let (Some(key), Some(bytes)) = (blocks.key(), bytes) else {
-        blocks.status().map_err(|error| match error.kind() {
-            ErrorKind::Corruption => damaged(next, &error),
-            _ => unreadable(error),
-        })?;
-        return Err(Error::Gap { missing: next, found: end });
-    };
+    row: Option<(&[u8], &'a [u8])>,
+) -> Result<Option<Block<'a>>, Error> {
+    let Some((key, bytes)) = row else { return Ok(None) };
     let first = keys::block_first(key).ok_or_else(|| damaged(next, &"a key is not of the log"))?;
     if first > next {
-        return Err(Error::Gap { missing: next, found: first });
+        return Ok(None);
     }
     let block = Block::decode(bytes).map_err(|error| damaged(first, &error))?;
     if block.first() != first || (first < next && !is_first) {
         return Err(damaged(first, &"a block is not where it belongs"));
     }
-    if block.end() <= next {
-        return Err(Error::Gap { missing: next, found: end });
+    Ok((block.end() > next).then_some(block))
+}
+
+/// Why there is no block with `missing`, which is below the end of the log.
+fn absent(blocks: &mut DBRawIterator<'_>, missing: Position, end: Position) -> Error {
+    if let Err(error) = blocks.status() {
+        return match error.kind() {
+            ErrorKind::Corruption => damaged(missing, &error),
+            _ => unreadable(error),
+        };
     }
-    Ok(block)
+    blocks.seek(keys::block(missing));
+    let found = blocks.key().and_then(keys::block_first).unwrap_or(end);
+    Error::Gap { missing, found }
 }
 
 fn is_wanted(

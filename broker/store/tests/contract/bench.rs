@@ -195,7 +195,7 @@ impl Bench {
     pub(crate) fn told_to_the_end(&mut self) -> Vec<Told> {
         self.subject = None;
         let mut all = Vec::new();
-        for told in self.told.iter() {
+        for told in &self.told {
             push(&mut all, told);
         }
         all

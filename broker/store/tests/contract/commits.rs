@@ -67,7 +67,7 @@ fn close_commits_everything_submitted(mut bench: Bench) {
     for n in 0..20 {
         bench.submit(&[message("t", &[n])], vec![Write::PutRetained(message("r", &[n]))]);
     }
-    bench.engine().close().unwrap();
+    bench.engine().close().expect("it closes");
     let tickets = (1..=20).map(|n| (0, n, n)).collect();
     assert_eq!(bench.settle(), [Told::Committed(tickets, 21)]);
     bench.reopen();
@@ -77,11 +77,11 @@ fn close_commits_everything_submitted(mut bench: Bench) {
 }
 
 fn a_closed_engine_takes_and_gives_nothing(mut bench: Bench) {
-    bench.engine().close().unwrap();
+    bench.engine().close().expect("it closes");
     bench.submit(&[message("t", b"")], vec![]);
     assert_eq!(bench.engine().uncommitted_bytes(), 0);
     assert_eq!(bench.engine().replay(&replay(&["#"])), Err(Error::Closed));
-    bench.engine().close().unwrap();
+    bench.engine().close().expect("it closes");
     assert_eq!(bench.told_to_the_end(), []);
 }
 
@@ -150,7 +150,7 @@ fn threads_share_an_engine(mut bench: Bench) {
             });
         }
     });
-    bench.engine().close().unwrap();
+    bench.engine().close().expect("it closes");
     bench.reopen();
     assert_eq!(bench.recovered.end.0, 4 * EACH + 1);
     for shard in 0..4 {

@@ -89,7 +89,7 @@ fn a_session_comes_back_as_it_was_written(mut bench: Bench) {
     bare.disconnected_at_ms = None;
     bare.subscriptions.clear();
     let mut other_will = full(1);
-    other_will.will.as_mut().unwrap().message_expiry_interval_s = None;
+    other_will.will.as_mut().expect("there is one").message_expiry_interval_s = None;
     for record in [other_will, full(2), bare] {
         bench.submit(&[], vec![put(record.clone())]);
         bench.commit();
