@@ -276,7 +276,14 @@ impl Material {
         random: &mut Random,
     ) -> Connack<'a> {
         if !is_v5 {
-            let reason_code = ReasonCode::from_connect_return_code(random.below(6) as u8).unwrap();
+            let reason_code = random.pick(&[
+                ReasonCode::Success,
+                ReasonCode::UnsupportedProtocolVersion,
+                ReasonCode::ClientIdentifierNotValid,
+                ReasonCode::ServerUnavailable,
+                ReasonCode::BadUserNameOrPassword,
+                ReasonCode::NotAuthorized,
+            ]);
             return Connack::new(reason_code == ReasonCode::Success && random.flip(), reason_code);
         }
         let reason_code = code(random, &[0x00, 0x00, 0x81, 0x87, 0x9F]);
@@ -364,7 +371,7 @@ fn qos(random: &mut Random) -> QoS {
 }
 
 fn code(random: &mut Random, codes: &[u8]) -> ReasonCode {
-    ReasonCode::from_u8(random.pick(codes)).unwrap()
+    ReasonCode::from_u8(random.pick(codes)).expect("a code of MQTT 5")
 }
 
 /// Encoded by hand, in random order: what the crate forwards it must not have encoded itself.

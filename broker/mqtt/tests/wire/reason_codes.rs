@@ -75,7 +75,7 @@ fn a_code_reads_well() {
 
 #[test]
 fn every_fault_has_an_error_code_a_label_of_its_own_a_clause() {
-    let mut names: Vec<_> = DecodeError::ALL.iter().map(|error| error.name()).collect();
+    let mut names: Vec<_> = DecodeError::ALL.iter().map(DecodeError::name).collect();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), DecodeError::ALL.len());
