@@ -9,7 +9,7 @@ const ROUNDS: usize = 9;
 const TIMES: u32 = 400_000;
 
 fn main() {
-    let payload = [b'7'; 100];
+    let payload = [b'7'; 103];
     let publish = Publish {
         qos: QoS::AtLeastOnce,
         packet_id: PacketId::new(4711),

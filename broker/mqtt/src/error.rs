@@ -11,7 +11,7 @@ macro_rules! decode_errors {
         /// [MQTT-4.13.1-1]
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub enum DecodeError {
-            $( #[doc = concat!("In words: ", $text, ". ", $clause)] $name, )*
+            $( #[doc = concat!("When ", $text, ". ", $clause)] $name, )*
         }
 
         impl DecodeError {

@@ -7,7 +7,7 @@ use crate::{DecodeError, EncodeError, Forwarded, QoS, UserProperties, Version, t
 /// The protocol name with its length in front. [MQTT-3.1.2-1]
 const PROTOCOL_NAME: &[u8] = b"\0\x04MQTT";
 
-/// The protocol name of MQTT 3.1, as far as it is worth a look.
+/// The protocol name of MQTT 3.1, which gets an answer that it understands.
 const PROTOCOL_NAME_3_1: &[u8] = b"\0\x06MQIsdp";
 
 /// The Connect Flags. [MQTT 5, section 3.1.2.3]
@@ -128,10 +128,11 @@ impl Protocol {
             let Some(level) = rest.first() else { return Self::Unfinished };
             return Version::from_level(*level).map_or(Self::OtherLevel(*level), Self::Supported);
         }
-        if PROTOCOL_NAME.starts_with(body) {
-            return Self::Unfinished;
+        if body.starts_with(PROTOCOL_NAME_3_1) {
+            return Self::Mqtt3_1;
         }
-        if body.starts_with(PROTOCOL_NAME_3_1) { Self::Mqtt3_1 } else { Self::OtherName }
+        let may_become_one = PROTOCOL_NAME.starts_with(body) || PROTOCOL_NAME_3_1.starts_with(body);
+        if may_become_one { Self::Unfinished } else { Self::OtherName }
     }
 
     /// The version, `None` if more bytes are needed to tell.

@@ -281,6 +281,9 @@ fn a_wrong_protocol_is_refused_as_soon_as_it_shows() {
     let level = bytes("10 7F ('MQTT') 06");
     assert_eq!(decode_connect(&level[..8], SIZE_MAX), Ok(None));
     assert_eq!(decode_connect(&level, SIZE_MAX), Err(E::UnsupportedProtocolVersion));
+    let old = bytes("10 7F ('MQIsdp')");
+    assert_eq!(decode_connect(&old[..9], SIZE_MAX), Ok(None));
+    assert_eq!(decode_connect(&old, SIZE_MAX), Err(E::UnsupportedProtocolVersion));
     let length = bytes("10 8E00 ('MQTT') 05");
     assert_eq!(decode_connect(&length, SIZE_MAX), Err(E::VariableByteIntegerNotMinimal));
 }
