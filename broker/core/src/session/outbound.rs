@@ -27,11 +27,13 @@ use crate::turn::Page;
 pub(crate) struct Outbound {
     /// May be sent as soon as the quota allows; ascending positions.
     waiting: VecDeque<Waiting>,
-    /// In the order of sending ([MQTT-4.4.0-1]); ascending positions.
+    /// Ascending positions, which is the order of sending ([MQTT-4.4.0-1]).
     in_flight: VecDeque<InFlight>,
     /// How many of these were sent on this connection: they use up the send quota.
     on_wire: usize,
     last_packet_id: PacketId,
+    /// So many identifiers after that one are known to be free.
+    packet_ids_ahead: u16,
     feed: Feed,
     /// Everything in the log below is done unless it is in flight.
     frontier: Position,
@@ -135,6 +137,7 @@ impl Outbound {
             in_flight: VecDeque::new(),
             on_wire: 0,
             last_packet_id: PacketId::MAX,
+            packet_ids_ahead: 0,
             feed: Feed::Memory { from },
             frontier: from,
             finished: BTreeSet::new(),
@@ -323,7 +326,7 @@ impl Outbound {
     pub(crate) fn next(&mut self, quota: usize) -> Option<Waiting> {
         /// Done messages above an unacknowledged one, whose records cannot go yet.
         const FINISHED_MAX: usize = 65_536;
-        if self.on_wire >= quota || self.finished.len() > FINISHED_MAX || !self.has_packet_id() {
+        if self.on_wire >= quota || self.finished.len() > FINISHED_MAX {
             return None;
         }
         let waiting = self.waiting.pop_front()?;
@@ -491,9 +494,24 @@ impl Outbound {
         self.waiting.len() + self.in_flight.len()
     }
 
-    /// Identifiers are given in a circle, so the oldest in flight is the first that can be met.
-    fn has_packet_id(&self) -> bool {
-        self.in_flight.front().is_none_or(|oldest| oldest.packet_id != self.last_packet_id.next())
+    /// The next Packet Identifier that is free ([MQTT-2.2.1-4]). They are given in a circle, so how
+    /// many are free ahead need be counted only when these are used up.
+    fn next_packet_id(&mut self) -> PacketId {
+        const PACKET_IDS: u32 = 65_535;
+        while self.packet_ids_ahead == 0 {
+            let last = u32::from(self.last_packet_id.get());
+            let ahead = |entry: &InFlight| {
+                ((u32::from(entry.packet_id.get()) + PACKET_IDS - last - 1) % PACKET_IDS) as u16
+            };
+            self.packet_ids_ahead = self.in_flight.iter().map(ahead).min().unwrap_or(u16::MAX);
+            if self.packet_ids_ahead == 0 {
+                // It is taken. Far fewer are in flight than there are, so one is free.
+                self.last_packet_id = self.last_packet_id.next();
+            }
+        }
+        self.packet_ids_ahead -= 1;
+        self.last_packet_id = self.last_packet_id.next();
+        self.last_packet_id
     }
 
     fn put(
@@ -503,17 +521,19 @@ impl Outbound {
         was_sent: bool,
         stored_next: Option<Box<(Message, Terms)>>,
     ) -> PacketId {
-        let packet_id = self.last_packet_id.next();
-        self.last_packet_id = packet_id;
+        let packet_id = self.next_packet_id();
         self.on_wire += 1;
-        self.in_flight.push_back(InFlight {
-            packet_id,
-            position,
-            state,
-            was_sent,
-            is_on_wire: true,
-            stored_next,
-        });
+        let entry =
+            InFlight { packet_id, position, state, was_sent, is_on_wire: true, stored_next };
+        // After a crash what was in flight at QoS 1 is not known, and what was at QoS 2 is: then a
+        // message can come in between.
+        if position.is_some() && self.in_flight.back().is_some_and(|last| last.position > position)
+        {
+            let at = self.in_flight.partition_point(|before| before.position < position);
+            self.in_flight.insert(at, entry);
+        } else {
+            self.in_flight.push_back(entry);
+        }
         packet_id
     }
 

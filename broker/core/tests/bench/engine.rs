@@ -1,0 +1,147 @@
+//! An engine in memory whose commits and losses the test decides.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use flotilla_core::id::{ClientId, Position};
+use flotilla_core::message::Message;
+use flotilla_core::record::{OutboundRecord, SessionRecord, Start, StoredSession};
+use flotilla_core::turn::{Batch, Page, Replay, Write};
+use flotilla_mqtt::{PacketId, topic};
+
+/// What is on the disk, and what has been submitted only.
+#[derive(Debug, Default)]
+pub struct TestEngine {
+    pub log: Vec<Message>,
+    sessions: BTreeMap<ClientId, StoredSession>,
+    retained: BTreeMap<String, Message>,
+    submitted: VecDeque<Batch>,
+}
+
+impl TestEngine {
+    pub fn submit(&mut self, batch: Batch) {
+        self.submitted.push_back(batch);
+    }
+
+    pub fn has_submissions(&self) -> bool {
+        !self.submitted.is_empty()
+    }
+
+    /// The position the next message will get.
+    pub fn end(&self) -> Position {
+        Position(self.log.len() as u64 + 1)
+    }
+
+    /// Commits up to `batches` batches as one group.
+    pub fn commit(&mut self, batches: usize) -> Vec<(Batch, Position)> {
+        let count = batches.min(self.submitted.len());
+        let group: Vec<_> = self.submitted.drain(..count).collect();
+        group.into_iter().map(|batch| self.apply(batch)).collect()
+    }
+
+    /// A crash: what was not committed is gone.
+    pub fn crash(&mut self) -> (Vec<StoredSession>, Vec<Message>) {
+        self.submitted.clear();
+        for stored in self.sessions.values_mut() {
+            let cursor = stored.cursor;
+            stored.outbound.retain(|record| record.position >= cursor);
+            stored.outbound.sort_by_key(|record| record.position);
+        }
+        (self.sessions.values().cloned().collect(), self.retained.values().cloned().collect())
+    }
+
+    pub fn replay(&self, replay: &Replay) -> Page {
+        let mut page = Page {
+            session: replay.session,
+            number: replay.number,
+            messages: Vec::new(),
+            next: replay.from.max(Position(1)),
+            reached_end: false,
+        };
+        while page.next < self.end() && page.messages.len() < replay.messages_max {
+            let message = &self.log[page.next.0 as usize - 1];
+            let addressee = message.addressee();
+            let is_wanted = replay.positions.contains(&page.next)
+                || addressee == replay.client_id.as_str()
+                || addressee.is_empty()
+                    && replay.filters.iter().any(|(filter, start)| {
+                        *start <= page.next && topic::matches(filter, message.topic())
+                    });
+            if is_wanted {
+                page.messages.push((page.next, message.clone()));
+            }
+            page.next = page.next.plus(1);
+        }
+        page.reached_end = page.next >= self.end();
+        page
+    }
+
+    pub fn session(&self, client_id: &str) -> Option<&StoredSession> {
+        self.sessions.get(client_id)
+    }
+
+    fn apply(&mut self, batch: Batch) -> (Batch, Position) {
+        let first = self.end();
+        self.log.extend(batch.appends.iter().map(|append| append.message.clone()));
+        for write in &batch.writes {
+            self.write(write, first);
+        }
+        (batch, first)
+    }
+
+    fn write(&mut self, write: &Write, first: Position) {
+        match write {
+            Write::PutSession(record) => self.put_session(record, first),
+            Write::EndSession(client_id) => {
+                self.sessions.remove(client_id);
+            }
+            Write::PutCursor(client_id, cursor) => {
+                let stored = self.stored(client_id);
+                stored.cursor = stored.cursor.max(*cursor);
+            }
+            Write::PutInbound(client_id, packet_id) => {
+                self.stored(client_id).inbound.push(*packet_id);
+            }
+            Write::DeleteInbound(client_id, packet_id) => {
+                let inbound: &mut Vec<PacketId> = &mut self.stored(client_id).inbound;
+                inbound.retain(|taken| taken != packet_id);
+            }
+            Write::PutOutbound(client_id, record) => {
+                let outbound: &mut Vec<OutboundRecord> = &mut self.stored(client_id).outbound;
+                outbound.retain(|known| known.position != record.position);
+                outbound.push(*record);
+            }
+            Write::DeleteOutbound(client_id, position) => {
+                self.stored(client_id).outbound.retain(|known| known.position != *position);
+            }
+            Write::PutRetained(message) => {
+                self.retained.insert(message.topic().to_owned(), message.clone());
+            }
+            Write::DeleteRetained(topic) => {
+                self.retained.remove(&**topic);
+            }
+        }
+    }
+
+    fn stored(&mut self, client_id: &ClientId) -> &mut StoredSession {
+        self.sessions.get_mut(client_id).expect("a write for a session that is stored")
+    }
+
+    fn put_session(&mut self, record: &SessionRecord, first: Position) {
+        let mut record = record.clone();
+        for subscription in &mut record.subscriptions {
+            subscription.start = Start::At(subscription.start.resolve(first));
+        }
+        let known = self.sessions.get_mut(&record.client_id);
+        let revision = known.as_ref().map_or(0, |known| known.record.revision);
+        assert_eq!(record.revision, revision + 1, "compare and set");
+        match known {
+            Some(known) => known.record = record,
+            None => {
+                let (inbound, outbound) = (Vec::new(), Vec::new());
+                let client_id = record.client_id.clone();
+                let stored = StoredSession { record, cursor: first, inbound, outbound };
+                self.sessions.insert(client_id, stored);
+            }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Drives shards by hand: sockets are byte queues, the engine is a list, time is a number.
+
+pub mod engine;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use engine::TestEngine;
+use flotilla_core::connection::{Identification, Peer};
+use flotilla_core::id::{ConnectionKey, ShardId};
+use flotilla_core::limits::Limits;
+use flotilla_core::mail::{Commit, Mail};
+use flotilla_core::router::Router;
+use flotilla_core::shard::Shard;
+use flotilla_core::time::Now;
+use flotilla_core::turn::{Question, Replay, Turn};
+use flotilla_mqtt::{Connect, Packet, Version, decode};
+
+/// A broker on the bench.
+pub struct Bench {
+    pub shards: Vec<Shard>,
+    turns: Vec<Turn>,
+    pub router: Router,
+    pub engine: TestEngine,
+    pub limits: Arc<Limits>,
+    pub now: Now,
+    sockets: Vec<Socket>,
+    mail: VecDeque<(ShardId, Mail)>,
+    commits: VecDeque<(ShardId, Commit)>,
+    replays: VecDeque<(ShardId, Replay)>,
+    questions: VecDeque<(ShardId, Question)>,
+    /// Answers the next question with no.
+    pub refuse_next: Option<flotilla_mqtt::ReasonCode>,
+    /// Whether a turn's batch is committed at once.
+    pub commits_at_once: bool,
+}
+
+/// The far end of a socket.
+#[derive(Debug)]
+struct Socket {
+    shard: ShardId,
+    key: ConnectionKey,
+    version: Version,
+    /// Bytes to the client.
+    inbox: Vec<u8>,
+    /// Bytes from the client that the shard has not consumed.
+    pending: Vec<u8>,
+    is_paused: bool,
+    is_open: bool,
+}
+
+/// A socket of the bench, by number.
+pub type Wire = usize;
+
+impl Bench {
+    pub fn new(shards: u16) -> Self {
+        Self::with_limits(shards, Limits::default())
+    }
+
+    pub fn with_limits(shards: u16, limits: Limits) -> Self {
+        let limits = Arc::new(limits);
+        let shard = |id| Shard::new(ShardId(id), shards, limits.clone(), 7 + u64::from(id));
+        Self {
+            shards: (0..shards).map(shard).collect(),
+            turns: (0..shards).map(|_| Turn::default()).collect(),
+            router: Router::default(),
+            engine: TestEngine::default(),
+            limits: limits.clone(),
+            now: Now { monotonic_ms: 1_000, unix_ms: 1_000_000 },
+            sockets: Vec::new(),
+            mail: VecDeque::new(),
+            commits: VecDeque::new(),
+            replays: VecDeque::new(),
+            questions: VecDeque::new(),
+            refuse_next: None,
+            commits_at_once: true,
+        }
+    }
+
+    /// Opens a socket without a word.
+    pub fn open(&mut self, shard: u16, version: Version) -> Wire {
+        let at = usize::from(shard);
+        let key = self.shards[at].opened(Peer::default(), self.now, &mut self.turns[at]);
+        self.end_turn(at);
+        self.sockets.push(Socket {
+            shard: ShardId(shard),
+            key,
+            version,
+            inbox: Vec::new(),
+            pending: Vec::new(),
+            is_paused: false,
+            is_open: true,
+        });
+        self.sockets.len() - 1
+    }
+
+    /// Opens a socket and sends CONNECT.
+    pub fn connect(&mut self, shard: u16, connect: Connect<'_>) -> Wire {
+        let wire = self.open(shard, connect.version);
+        self.send(wire, &Packet::Connect(connect));
+        wire
+    }
+
+    pub fn send(&mut self, wire: Wire, packet: &Packet<'_>) {
+        let mut bytes = Vec::new();
+        packet.encode(self.sockets[wire].version, &mut bytes).expect("test packets are encodable");
+        self.send_bytes(wire, &bytes);
+    }
+
+    pub fn send_bytes(&mut self, wire: Wire, bytes: &[u8]) {
+        self.sockets[wire].pending.extend_from_slice(bytes);
+        self.offer(wire);
+        if self.commits_at_once {
+            self.settle();
+        }
+    }
+
+    /// The client's socket breaks; what was on its way is lost.
+    pub fn cut(&mut self, wire: Wire) {
+        let socket = &mut self.sockets[wire];
+        socket.pending.clear();
+        socket.inbox.clear();
+        if std::mem::replace(&mut socket.is_open, false) {
+            let (at, key) = (usize::from(socket.shard.0), socket.key);
+            self.shards[at].closed(key, self.now, &mut self.turns[at]);
+            self.end_turn(at);
+        }
+        if self.commits_at_once {
+            self.settle();
+        }
+    }
+
+    pub fn is_open(&self, wire: Wire) -> bool {
+        self.sockets[wire].is_open
+    }
+
+    /// Calls `take` with the next packet to the client, if there is one.
+    pub fn receive<T>(&mut self, wire: Wire, take: impl FnOnce(Packet<'_>) -> T) -> Option<T> {
+        let socket = &mut self.sockets[wire];
+        let decoded = decode(&socket.inbox, socket.version, u32::MAX);
+        let (packet, len) = decoded.expect("the broker sends valid packets")?;
+        let taken = take(packet);
+        socket.inbox.drain(..len);
+        Some(taken)
+    }
+
+    /// The next packet as text, `""`: none.
+    pub fn next(&mut self, wire: Wire) -> String {
+        self.receive(wire, |packet| describe(&packet)).unwrap_or_default()
+    }
+
+    pub fn wait_ms(&mut self, ms: u64) {
+        self.now = self.now.plus_ms(ms);
+        for at in 0..self.shards.len() {
+            self.shards[at].ticked(self.now, &mut self.turns[at]);
+            self.end_turn(at);
+        }
+        if self.commits_at_once {
+            self.settle();
+        }
+    }
+
+    /// Everything that is on its way arrives.
+    pub fn settle(&mut self) {
+        while self.answer()
+            | self.deliver_mail()
+            | self.commit(usize::MAX)
+            | self.report_commit()
+            | self.read_page()
+        {}
+    }
+
+    pub fn answer(&mut self) -> bool {
+        let Some((shard, question)) = self.questions.pop_front() else { return false };
+        let answer = match self.refuse_next.take() {
+            Some(reason_code) => Identification::Refused(reason_code),
+            None => Identification::Accepted { identity: question.username },
+        };
+        let at = usize::from(shard.0);
+        self.shards[at].identified(question.connection, answer, self.now, &mut self.turns[at]);
+        self.end_turn(at);
+        true
+    }
+
+    pub fn deliver_mail(&mut self) -> bool {
+        let Some((shard, mail)) = self.mail.pop_front() else { return false };
+        let at = usize::from(shard.0);
+        self.shards[at].mailed(mail, self.now, &mut self.turns[at]);
+        self.end_turn(at);
+        true
+    }
+
+    /// The engine commits; the shards do not know yet.
+    pub fn commit(&mut self, batches: usize) -> bool {
+        if !self.engine.has_submissions() {
+            return false;
+        }
+        let group = self.engine.commit(batches);
+        self.commits.extend(Commit::by_shard(group, self.engine.end()));
+        true
+    }
+
+    pub fn report_commit(&mut self) -> bool {
+        let Some((shard, commit)) = self.commits.pop_front() else { return false };
+        let at = usize::from(shard.0);
+        self.shards[at].committed(commit, self.now, &mut self.turns[at]);
+        self.end_turn(at);
+        true
+    }
+
+    pub fn read_page(&mut self) -> bool {
+        let Some((shard, replay)) = self.replays.pop_front() else { return false };
+        let page = self.engine.replay(&replay);
+        if std::env::var_os("FLOTILLA_TRACE").is_some() {
+            println!("{replay:?} -> {} messages, next {:?}", page.messages.len(), page.next);
+        }
+        let at = usize::from(shard.0);
+        self.shards[at].replayed(page, self.now, &mut self.turns[at]);
+        self.end_turn(at);
+        true
+    }
+
+    /// SIGKILL and a new start on the same disk: with it go all sockets and all that was not
+    /// committed.
+    pub fn crash(&mut self) {
+        for socket in &mut self.sockets {
+            socket.is_open = false;
+            socket.inbox.clear();
+            socket.pending.clear();
+        }
+        let (sessions, retained) = self.engine.crash();
+        let shards = u16::try_from(self.shards.len()).expect("few");
+        let fresh = Self::with_limits(shards, (*self.limits).clone());
+        self.shards = fresh.shards;
+        self.turns = fresh.turns;
+        self.router = fresh.router;
+        self.mail.clear();
+        self.commits.clear();
+        self.replays.clear();
+        self.questions.clear();
+        for message in retained {
+            self.router.recover_retained(message);
+        }
+        for stored in sessions {
+            let at = usize::from(stored.record.client_id.home(shards).0);
+            self.shards[at].recover(stored, self.engine.end(), &mut self.router, self.now);
+        }
+    }
+
+    pub fn shut_down(&mut self) {
+        for at in 0..self.shards.len() {
+            self.shards[at].shut_down(self.now, &mut self.turns[at]);
+            self.end_turn(at);
+        }
+        self.settle();
+    }
+
+    fn offer(&mut self, wire: Wire) {
+        let socket = &mut self.sockets[wire];
+        if !socket.is_open || socket.is_paused {
+            return;
+        }
+        let at = usize::from(socket.shard.0);
+        let turn = &mut self.turns[at];
+        let consumed = self.shards[at].received(socket.key, &socket.pending, self.now, turn);
+        socket.pending.drain(..consumed);
+        self.end_turn(at);
+    }
+
+    fn end_turn(&mut self, at: usize) {
+        let (shard, turn) = (&mut self.shards[at], &mut self.turns[at]);
+        if shard.changes_router() {
+            shard.end_turn_changing(&mut self.router, self.now, turn);
+        } else {
+            shard.end_turn(&self.router, self.now, turn);
+        }
+        let id = ShardId(u16::try_from(at).expect("few"));
+        if !turn.batch.is_empty() {
+            self.engine.submit(std::mem::take(&mut turn.batch));
+        }
+        self.mail.extend(turn.mail.drain(..));
+        self.replays.extend(turn.replays.drain(..).map(|replay| (id, replay)));
+        self.questions.extend(turn.questions.drain(..).map(|question| (id, question)));
+        turn.notices.clear();
+        let mut resumed = Vec::new();
+        let wire_of = |sockets: &[Socket], key| {
+            sockets.iter().position(|s| s.shard == id && s.key == key && s.is_open)
+        };
+        for send in std::mem::take(&mut turn.sends) {
+            if let Some(wire) = wire_of(&self.sockets, send.connection) {
+                self.sockets[wire].inbox.extend_from_slice(&send.bytes);
+                let len = send.bytes.len();
+                self.shards[at].written(send.connection, len, self.now, &mut self.turns[at]);
+            }
+            self.turns[at].recycle(send.bytes);
+        }
+        let turn = &mut self.turns[at];
+        for key in turn.paused.drain(..) {
+            if let Some(wire) = wire_of(&self.sockets, key) {
+                self.sockets[wire].is_paused = true;
+            }
+        }
+        for key in turn.resumed.drain(..) {
+            if let Some(wire) = wire_of(&self.sockets, key) {
+                self.sockets[wire].is_paused = false;
+                resumed.push(wire);
+            }
+        }
+        for key in turn.closes.drain(..) {
+            if let Some(wire) = wire_of(&self.sockets, key) {
+                self.sockets[wire].is_open = false;
+            }
+        }
+        for wire in resumed {
+            self.offer(wire);
+        }
+        if !self.turns[at].is_empty() {
+            self.end_turn(at);
+        }
+    }
+}
+
+/// A packet in few words, for comparisons.
+pub fn describe(packet: &Packet<'_>) -> String {
+    let id = |packet_id: Option<flotilla_mqtt::PacketId>| {
+        packet_id.map_or(String::new(), |packet_id| format!(" #{}", packet_id.get()))
+    };
+    match packet {
+        Packet::Connack(connack) => {
+            let code = connack.reason_code.code();
+            format!("CONNACK {code:#04x} present={}", connack.session_present)
+        }
+        Packet::Publish(publish) => {
+            let dup = if publish.dup { " dup" } else { "" };
+            let retain = if publish.retain { " retain" } else { "" };
+            let ids: Vec<_> = publish.subscription_ids.iter().collect();
+            let ids = if ids.is_empty() { String::new() } else { format!(" {ids:?}") };
+            let payload = String::from_utf8_lossy(publish.payload);
+            let (topic, qos) = (publish.topic, publish.qos.bits());
+            format!("PUBLISH q{qos}{dup}{retain}{} {topic}={payload}{ids}", id(publish.packet_id))
+        }
+        Packet::Puback(ack) => {
+            format!("PUBACK #{} {:#04x}", ack.packet_id.get(), ack.reason_code.code())
+        }
+        Packet::Pubrec(ack) => {
+            format!("PUBREC #{} {:#04x}", ack.packet_id.get(), ack.reason_code.code())
+        }
+        Packet::Pubrel(ack) => {
+            format!("PUBREL #{} {:#04x}", ack.packet_id.get(), ack.reason_code.code())
+        }
+        Packet::Pubcomp(ack) => {
+            format!("PUBCOMP #{} {:#04x}", ack.packet_id.get(), ack.reason_code.code())
+        }
+        Packet::Suback(ack) => format!(
+            "SUBACK #{} {:?}",
+            ack.packet_id.get(),
+            ack.reason_codes.iter().map(flotilla_mqtt::ReasonCode::code).collect::<Vec<_>>()
+        ),
+        Packet::Unsuback(ack) => format!(
+            "UNSUBACK #{} {:?}",
+            ack.packet_id.get(),
+            ack.reason_codes.iter().map(flotilla_mqtt::ReasonCode::code).collect::<Vec<_>>()
+        ),
+        Packet::Disconnect(packet) => format!("DISCONNECT {:#04x}", packet.reason_code.code()),
+        other => format!("{:?}", other.packet_type()),
+    }
+}
