@@ -1,4 +1,4 @@
-//! The MQTT 3.1.1 and 5 wire format: bytes to packets and back.
+//! The wire format of MQTT 3.1.1 or 5: bytes to packets, packets to bytes.
 //!
 //! MQTT 5 is the model, MQTT 3.1.1 a dialect of it: decoding 3.1.1 fills in what a packet means,
 //! encoding leaves out what 3.1.1 cannot say. So there is one [`Packet`] for both.

@@ -27,7 +27,9 @@ impl Place {
 
 /// One row a property: identifier, name, type, where it may stand, where it may repeat.
 macro_rules! properties {
-    ($( $id:literal $name:ident($type:ty) in [$($place:ident)*] repeats in [$($many:ident)*]; )*) => {
+    ($(
+        $id:literal $name:ident($type:ty) in [$($place:ident)*] repeats in [$($many:ident)*];
+    )*) => {
         /// A property with its value. [MQTT 5, table 2-4]
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(crate) enum Property<'a> {

@@ -1,4 +1,4 @@
-//! User Properties: name and value pairs, in order, names may repeat.
+//! User Properties: pairs of name with value, in order, names may repeat.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The largest fields and packets.
+//! The largest fields, the largest packets.
 
 use flotilla_mqtt::{
     Connect, Disconnect, EncodeError, FIXED_HEADER_LEN_MAX, Packet, Publish, QoS,
