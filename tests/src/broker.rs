@@ -1,0 +1,385 @@
+//! The broker as a process, with its data in a temporary directory.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Command, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{DEADLINE, Endpoint, Identity, Settings, Transport, program};
+
+/// A running broker. Dropped, it is killed with its data.
+#[derive(Debug)]
+pub struct Broker {
+    settings: Settings,
+    home: TempDir,
+    running: Running,
+}
+
+/// How a broker ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; `None`: ended by a signal.
+    pub code: Option<i32>,
+    /// All that it wrote to stderr.
+    pub log: String,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    guard: Child,
+    log: Arc<Log>,
+    started_in: Duration,
+    tcp: SocketAddr,
+    tls: SocketAddr,
+    operations: SocketAddr,
+}
+
+impl Broker {
+    /// Starts a broker and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it ends instead, or is not ready at the deadline; with its log.
+    pub fn start(settings: Settings) -> Self {
+        let home = tempfile::Builder::new().prefix("flotilla-test-").tempdir();
+        let home = home.expect("a temporary directory can be made");
+        let running = Running::start(&settings, home.path());
+        Self { settings, home, running }
+    }
+
+    /// Runs the program where it is expected to end by itself: wrong usage, a configuration that
+    /// it refuses.
+    ///
+    /// # Panics
+    /// When it still runs at the deadline.
+    pub fn run(arguments: &[&str]) -> Ended {
+        let mut child = command().args(arguments).spawn().expect("the broker's program runs");
+        let log = Log::follow(&mut child);
+        wait(&mut child, &log)
+    }
+
+    /// Starts a second broker with the configuration of this one, changed as asked.
+    ///
+    /// # Panics
+    /// When it still runs at the deadline.
+    pub fn run_beside(&self, change: impl Fn(String) -> String) -> Ended {
+        let config = self.home.path().join("second.toml");
+        let toml = change(self.settings.toml(&self.data()));
+        fs::write(&config, toml).expect("the temporary directory can be written");
+        Self::run(&["--config", &config.to_string_lossy()])
+    }
+
+    /// The directory of this test, for files of its own.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The broker's data directory.
+    pub fn data(&self) -> PathBuf {
+        data(self.home.path())
+    }
+
+    /// From the start of the process until it said that it is ready.
+    pub fn started_in(&self) -> Duration {
+        self.running.started_in
+    }
+
+    /// Where a transport listens, with what a client needs to trust it.
+    pub fn endpoint(&self, transport: Transport) -> Endpoint {
+        match transport {
+            Transport::Tcp => Endpoint { address: self.running.tcp, ca: None, identity: None },
+            Transport::Tls => {
+                Endpoint { address: self.running.tls, ca: Some(self.ca()), identity: None }
+            }
+        }
+    }
+
+    /// The TLS listener, for a client with a certificate, where `ca` signed the broker's.
+    pub fn mutual_tls(&self, ca: &Path, identity: Option<Identity>) -> Endpoint {
+        Endpoint { address: self.running.tls, ca: Some(ca.to_owned()), identity }
+    }
+
+    /// The development authority that the broker made at its first start, PEM.
+    pub fn ca(&self) -> PathBuf {
+        self.data().join("certs/ca.pem")
+    }
+
+    /// All that the broker has written to stderr since its last start.
+    pub fn log(&self) -> String {
+        self.running.log.text()
+    }
+
+    /// Waits until a line of the log contains `part`.
+    ///
+    /// # Panics
+    /// When there is none at the deadline.
+    pub fn await_log(&self, part: &str) -> String {
+        let found = self.running.log.find(part, Instant::now() + DEADLINE);
+        found.unwrap_or_else(|| panic!("no '{part}' in the log:\n{}", self.log()))
+    }
+
+    /// An HTTP GET of the operations listener: status, body.
+    ///
+    /// # Panics
+    /// When there is no answer at the deadline.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut http = TcpStream::connect_timeout(&self.running.operations, DEADLINE)
+            .expect("the operations listener takes connections");
+        http.set_read_timeout(Some(DEADLINE)).expect("a socket takes a timeout");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        http.write_all(request.as_bytes()).expect("the operations listener reads");
+        let mut answer = String::new();
+        http.read_to_string(&mut answer).expect("the operations listener answers");
+        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        (status.expect("an HTTP answer has a status"), body.to_owned())
+    }
+
+    /// The sum of the samples of a metric whose labels contain each of `labels`.
+    ///
+    /// # Panics
+    /// When the metric does not exist at all.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let samples: Vec<&str> = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .collect();
+        assert!(!samples.is_empty(), "there is no metric {name}:\n{text}");
+        samples
+            .iter()
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Waits until `is_reached` says yes to a metric.
+    ///
+    /// # Panics
+    /// When it does not at the deadline.
+    pub fn await_metric(&self, name: &str, labels: &[&str], is_reached: impl Fn(f64) -> bool) {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let value = self.metric(name, labels);
+            if is_reached(value) {
+                return;
+            }
+            assert!(Instant::now() < until, "{name} {labels:?} stays at {value}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Memory of the process that is in use, in bytes.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.running.child.id());
+        let status = fs::read_to_string(path).expect("the broker runs");
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.expect("a process has VmRSS") * 1024
+    }
+
+    /// Kills the process with SIGKILL, as a power cut would.
+    pub fn kill(&mut self) {
+        self.running.stop();
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.running.child), signal).expect("the broker runs");
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Panics
+    /// When it still runs at the deadline.
+    pub fn wait(&mut self) -> Ended {
+        wait(&mut self.running.child, &self.running.log)
+    }
+
+    /// SIGTERM, and its end.
+    pub fn terminate(&mut self) -> Ended {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Starts the program again, on the same data. Ports are new ones.
+    pub fn restart(&mut self) {
+        self.running.stop();
+        self.running = Running::start(&self.settings, self.home.path());
+    }
+
+    /// Starts the program again with other settings, on the same data.
+    pub fn restart_with(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.restart();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.running.stop();
+        if thread::panicking() {
+            eprintln!("--- the broker said:\n{}---", self.running.log.text());
+        }
+    }
+}
+
+impl Running {
+    fn start(settings: &Settings, home: &Path) -> Self {
+        let config = home.join("flotilla.toml");
+        fs::write(&config, settings.toml(&data(home))).expect("a temporary directory is writable");
+        let started = Instant::now();
+        let mut child = command()
+            .arg("--config")
+            .arg(&config)
+            .envs(settings.environment_variables().iter().cloned())
+            .spawn()
+            .expect("the broker's program runs");
+        let guard = guard(child.id(), home);
+        let log = Log::follow(&mut child);
+        let until = started + DEADLINE;
+        let address = |before: &str| {
+            let line = log.find(before, until);
+            let after = line.as_deref().and_then(|line| line.split_once(before));
+            let end = |c: char| !(c.is_ascii_digit() || c == '.' || c == ':');
+            let address = after.and_then(|(_, rest)| rest.split(end).next()?.parse().ok());
+            address.unwrap_or_else(|| panic!("no '{before}ADDRESS' in the log:\n{}", log.text()))
+        };
+        let tcp = address("listening on tcp://");
+        let tls = address("listening on tls://");
+        let operations = address("operations on http://");
+        let is_ready = log.find("ready", until).is_some();
+        assert!(is_ready, "the broker did not get ready:\n{}", log.text());
+        Self { child, guard, started_in: started.elapsed(), log, tcp, tls, operations }
+    }
+
+    fn stop(&mut self) {
+        // First the guard: afterwards the process id may belong to another program.
+        for child in [&mut self.guard, &mut self.child] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn data(home: &Path) -> PathBuf {
+    home.join("data")
+}
+
+fn command() -> Command {
+    let mut command = Command::new(program("flotilla"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Ends the broker and removes its directory when the test process goes without doing so: it was
+/// killed, or the broker is one that many tests share.
+fn guard(broker: u32, home: &Path) -> Child {
+    Command::new("sh")
+        .args(["-c", "read _; kill -9 $1; sleep 0.3; rm -rf \"$2\"", "guard"])
+        .arg(broker.to_string())
+        .arg(home)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell is there")
+}
+
+fn wait(child: &mut Child, log: &Log) -> Ended {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            log.await_end(until);
+            return Ended { code: status.code(), log: log.text() };
+        }
+        if Instant::now() > until {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the broker still ran after {DEADLINE:?}:\n{}", log.text());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What a broker writes to stderr, collected line by line.
+#[derive(Debug, Default)]
+struct Log {
+    lines: Mutex<Lines>,
+    grown: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    lines: Vec<String>,
+    has_ended: bool,
+}
+
+impl Log {
+    fn follow(child: &mut Child) -> Arc<Self> {
+        let stderr: ChildStderr = child.stderr.take().expect("stderr is piped");
+        let log = Arc::new(Self::default());
+        let writer = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                writer.locked().lines.push(line);
+                writer.grown.notify_all();
+            }
+            writer.locked().has_ended = true;
+            writer.grown.notify_all();
+        });
+        log
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().expect("nobody panics while holding the log")
+    }
+
+    fn text(&self) -> String {
+        self.locked().lines.join("\n")
+    }
+
+    /// The first line that contains `part`; `None` at the deadline or the end of the log.
+    fn find(&self, part: &str, until: Instant) -> Option<String> {
+        let mut lines = self.locked();
+        loop {
+            if let Some(line) = lines.lines.iter().find(|line| line.contains(part)) {
+                return Some(line.clone());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if lines.has_ended || left.is_zero() {
+                return None;
+            }
+            lines = self.grown.wait_timeout(lines, left).expect("nobody panics holding it").0;
+        }
+    }
+
+    fn await_end(&self, until: Instant) {
+        let mut lines = self.locked();
+        while !lines.has_ended {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            lines = self.grown.wait_timeout(lines, left).expect("nobody panics holding it").0;
+        }
+    }
+}

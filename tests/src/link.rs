@@ -1,0 +1,103 @@
+//! The ways to reach the broker: each version over each transport.
+
+/// The version of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Version {
+    /// MQTT 3.1.1, protocol level 4.
+    V311,
+    /// MQTT 5.
+    V5,
+}
+
+impl Version {
+    /// The byte in CONNECT.
+    pub const fn level(self) -> u8 {
+        match self {
+            Self::V311 => 4,
+            Self::V5 => 5,
+        }
+    }
+}
+
+/// What carries the bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// A plain TCP connection.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+}
+
+/// A version over a transport.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// The version.
+    pub version: Version,
+    /// The transport.
+    pub transport: Transport,
+}
+
+impl Link {
+    /// MQTT 3.1.1 over TCP.
+    pub const V311_TCP: Self = Self { version: Version::V311, transport: Transport::Tcp };
+    /// MQTT 3.1.1 over TLS.
+    pub const V311_TLS: Self = Self { version: Version::V311, transport: Transport::Tls };
+    /// MQTT 5 over TCP.
+    pub const V5_TCP: Self = Self { version: Version::V5, transport: Transport::Tcp };
+    /// MQTT 5 over TLS.
+    pub const V5_TLS: Self = Self { version: Version::V5, transport: Transport::Tls };
+
+    /// Whether it speaks MQTT 5.
+    pub fn is_v5(self) -> bool {
+        self.version == Version::V5
+    }
+
+    /// The same transport with another version.
+    #[must_use]
+    pub const fn with(self, version: Version) -> Self {
+        Self { version, ..self }
+    }
+}
+
+/// Makes four tests of each scenario, a function that takes a [`Link`].
+#[macro_export]
+macro_rules! every_link {
+    ($($scenario:ident),* $(,)?) => { $(
+        mod $scenario {
+            #[test]
+            fn v311_tcp() { super::$scenario($crate::Link::V311_TCP); }
+            #[test]
+            fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
+            #[test]
+            fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
+            #[test]
+            fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
+        }
+    )* };
+}
+
+/// Makes two tests of each scenario that only MQTT 5 can play.
+#[macro_export]
+macro_rules! v5_links {
+    ($($scenario:ident),* $(,)?) => { $(
+        mod $scenario {
+            #[test]
+            fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
+            #[test]
+            fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
+        }
+    )* };
+}
+
+/// Makes two tests of each scenario that only MQTT 3.1.1 can play.
+#[macro_export]
+macro_rules! v311_links {
+    ($($scenario:ident),* $(,)?) => { $(
+        mod $scenario {
+            #[test]
+            fn v311_tcp() { super::$scenario($crate::Link::V311_TCP); }
+            #[test]
+            fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
+        }
+    )* };
+}

@@ -1,0 +1,23 @@
+//! Black-box tests: the broker as a program, over real sockets.
+//!
+//! One module a chapter. A test names the statements of the specification that it looks at
+//! (`[MQTT-3.1.4-3]`) and runs once for each version over each transport. A broker that is shared
+//! by many tests serves those that neither stop nor configure it.
+
+mod bad_input;
+mod connect;
+mod connect_format;
+mod exchange;
+mod expiry;
+mod flow_control;
+mod publish;
+mod publish_format;
+mod redelivery;
+mod retained;
+mod session;
+mod subscribe;
+mod subscribe_format;
+mod takeover;
+mod topic_alias;
+mod topics;
+mod will;

@@ -1,0 +1,213 @@
+//! Topic Names, Topic Filters: which match, which are refused.
+
+use flotilla_tests::{
+    Link, Publish, Scene, Settings, every_link,
+    packet::{field, frame, subscribe},
+};
+
+every_link! {
+    filters_match_as_the_table_says,
+    wildcards_spare_dollar_topics,
+    wildcards_spare_retained_dollar_topics,
+    nothing_is_normalized,
+    filters_that_are_not_allowed,
+    filters_that_are_not_strings,
+    very_long_topics,
+    levels_have_a_limit,
+}
+
+/// Filter, topics that match, topics that do not. Sections 4.7.1 and 4.7.2
+const TABLE: &[(&str, &[&str], &[&str])] = &[
+    ("a", &["a"], &["/a", "a/", "A", "b", "a/a"]),
+    ("a/b", &["a/b"], &["a", "a/", "a/b/", "a/b/c", "a/B"]),
+    ("a/#", &["a", "a/", "a/b", "a/b/c", "a//"], &["b", "/a", "ab"]),
+    ("a/+", &["a/", "a/b"], &["a", "a/b/c", "a/b/"]),
+    ("a/+/c", &["a/b/c", "a//c"], &["a/c", "a/b/d/c", "a/b/c/"]),
+    ("+/b", &["a/b", "/b"], &["b", "a/a/b", "a/b/"]),
+    ("+/+", &["a/b", "/b", "/", "a/"], &["a", "a/b/c"]),
+    ("+", &["a", "b"], &["a/", "/", "a/b"]),
+    ("/+", &["/a", "/"], &["a", "a/b", "//"]),
+    ("/#", &["/", "/a", "/a/b", "//"], &["a", "a/"]),
+    ("#", &["a", "/", "a/b", "a/b/c/d", "//"], &[]),
+    ("+/#", &["a", "/", "a/b/c"], &[]),
+    ("a/+/#", &["a/b", "a/b/c", "a/"], &["a", "b/a"]),
+    ("a/+/+/d", &["a/b/c/d", "a///d"], &["a/b/d"]),
+    (
+        "sport/tennis/player1/#",
+        &["sport/tennis/player1", "sport/tennis/player1/ranking"],
+        &["sport/tennis"],
+    ),
+    ("$x/#", &["$x", "$x/a"], &["x/a", "$xa"]),
+    ("$x/+", &["$x/a"], &["$x", "$x/a/b"]),
+];
+
+/// [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-3.3.2-3]
+fn filters_match_as_the_table_says(link: Link) {
+    let scene = Scene::alone(link, Settings::new());
+    let mut publisher = scene.connect("publisher");
+    for (row, (filter, matching, others)) in TABLE.iter().enumerate() {
+        let mut subscriber = scene.connect(&format!("subscriber{row}"));
+        subscriber.subscribe(filter, 0);
+        // Not a topic of the table, so that it ends each row.
+        let end = format!("end/{row}");
+        subscriber.subscribe(&end, 0);
+        for topic in others.iter().chain(*matching) {
+            publisher.publish(topic, *topic, 0);
+        }
+        publisher.publish(&end, "end", 0);
+        let mut got = subscriber.take_until("end");
+        // '#' and the like match the end, too: it may come twice.
+        got.retain(|topic| topic != "end");
+        assert_eq!(got, *matching, "'{filter}'");
+        subscriber.unsubscribe(&[filter, &end]);
+        subscriber.disconnect();
+    }
+}
+
+/// [MQTT-4.7.2-1]
+fn wildcards_spare_dollar_topics(link: Link) {
+    let scene = Scene::alone(link, Settings::new());
+    let mut client = scene.connect("a");
+    for filter in ["#", "+/x", "+/#", "+"] {
+        client.subscribe(filter, 1);
+        client.publish("$fleet/x", "hidden", 1);
+        client.publish("$fleet", "hidden", 1);
+        client.publish("fleet/x", "seen", 1);
+        client.publish("fleet", "seen", 1);
+        let expected = if filter == "+/#" || filter == "#" { 2 } else { 1 };
+        for _ in 0..expected {
+            assert_eq!(client.take().text(), "seen", "'{filter}'");
+        }
+        client.unsubscribe(&[filter]);
+    }
+    client.subscribe("$fleet/#", 1);
+    client.publish("$fleet/x", "asked for", 1);
+    assert_eq!(client.take().text(), "asked for");
+}
+
+/// [MQTT-4.7.2-1]: the same for retained messages.
+fn wildcards_spare_retained_dollar_topics(link: Link) {
+    let scene = Scene::alone(link, Settings::new());
+    let mut client = scene.connect("a");
+    for topic in ["$fleet/x", "fleet/x"] {
+        client.publish_packet(Publish::new(topic, topic).qos(1, 0).retained());
+    }
+    for filter in ["#", "+/x", "+/#"] {
+        client.subscribe(filter, 1);
+        assert_eq!(client.take().text(), "fleet/x");
+        client.publish("end/x", "end", 1);
+        assert_eq!(client.take_until("end"), <[&str; 0]>::default(), "'{filter}'");
+        client.unsubscribe(&[filter]);
+    }
+    client.subscribe("$fleet/+", 1);
+    assert_eq!(client.take().text(), "$fleet/x");
+}
+
+/// [MQTT-4.7.3-4]: case, spaces, empty levels, composed and decomposed letters all differ.
+fn nothing_is_normalized(link: Link) {
+    let scene = Scene::shared(link);
+    let mut client = scene.connect("a");
+    let topics = ["é", "e\u{301}", "É", "x y", "x  y", "x/", "x", "x//", ".", "./x", "../x", "%41"];
+    for topic in topics {
+        client.subscribe(&scene.topic(topic), 0);
+        for other in topics {
+            client.publish(&scene.topic(other), other, 0);
+        }
+        let got = client.take();
+        assert_eq!((got.topic.as_str(), got.text()), (scene.topic(topic).as_str(), topic));
+        client.publish(&scene.topic(topic), "end", 0);
+        assert_eq!(client.take_until("end"), <[&str; 0]>::default());
+        client.unsubscribe(&[&scene.topic(topic)]);
+    }
+}
+
+/// [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.8.2-1], [MQTT-4.8.2-2]: refused in
+/// SUBACK, or an end of the connection. Section 4.13 allows both for a filter.
+fn filters_that_are_not_allowed(link: Link) {
+    let scene = Scene::shared(link);
+    for filter in [
+        "",
+        "a/#/b",
+        "#/a",
+        "a#",
+        "a/b#",
+        "##",
+        "+a",
+        "a+",
+        "a/+b",
+        "a/b+/c",
+        "++",
+        "a/++",
+        "$share",
+        "$share/",
+        "$share/g",
+        "$share/g/",
+        "$share//a",
+        "$share/+/a",
+        "$share/#/a",
+        "$share/a+/b",
+        "$share/g/a#",
+    ] {
+        let mut client = scene.connect("a");
+        client.send(&subscribe(link.version, 1, &[(filter, 0)], &[]));
+        let until = std::time::Instant::now() + flotilla_tests::DEADLINE;
+        match client.try_read(until).expect("an answer") {
+            None if !link.is_v5() => {}
+            Some(flotilla_tests::Packet::Disconnect(0x81 | 0x82 | 0x8F, _)) => {
+                client.expect_closed();
+            }
+            Some(flotilla_tests::Packet::Suback(1, codes, _)) => {
+                assert_eq!(codes, [if link.is_v5() { 0x8F } else { 0x80 }], "'{filter}'");
+                client.ping();
+            }
+            other => panic!("'{filter}': {other:?}"),
+        }
+    }
+}
+
+/// [MQTT-3.8.3-1], [MQTT-3.10.3-1], [MQTT-4.7.3-2]
+fn filters_that_are_not_strings(link: Link) {
+    let scene = Scene::shared(link);
+    let head: &[u8] = if link.is_v5() { &[0, 1, 0] } else { &[0, 1] };
+    for filter in [&b"a\0b"[..], b"\xFF", b"a/\xED\xA0\x80"] {
+        for (first, options) in [(0x82, &[0][..]), (0xA2, &[])] {
+            let mut client = scene.connect("a");
+            client.send(&frame(first, &[head, &field(filter), options].concat()));
+            client.expect_refused(&[0x81, 0x82, 0x8F]);
+        }
+    }
+}
+
+/// [MQTT-4.7.3-3]: up to 65,535 bytes.
+fn very_long_topics(link: Link) {
+    let scene = Scene::shared(link);
+    let mut client = scene.connect("a");
+    let name = scene.topic(&"x".repeat(65_535 - scene.topic("").len()));
+    assert_eq!(name.len(), 65_535);
+    client.subscribe(&name, 1);
+    client.publish(&name, "long", 1);
+    let publish = client.take();
+    assert_eq!((publish.text(), publish.topic == name), ("long", true));
+}
+
+/// `topic_levels_max`, 32: above it a filter is refused, a message too; neither silently.
+fn levels_have_a_limit(link: Link) {
+    let scene = Scene::shared(link);
+    let most = scene.topic(&["x"; 31].join("/"));
+    let more = format!("{most}/x");
+    let mut client = scene.connect("a");
+    client.subscribe(&most, 1);
+    client.publish(&most, "deep", 1);
+    assert_eq!(client.take().text(), "deep");
+    let codes = client.subscribe_with(&[(&more, 1)], &[]);
+    assert!(codes[0] >= 0x80, "{codes:?}");
+    let publish = Publish::new(&more, "too deep").qos(1, 0);
+    if link.is_v5() {
+        let code = client.try_publish(publish);
+        assert!(code >= 0x80, "0x{code:02X}");
+        client.ping();
+    } else {
+        client.send(&publish.qos(1, 99).bytes(link.version));
+        client.expect_closed();
+    }
+}
