@@ -151,7 +151,8 @@ impl World {
             5..=8 => drop(self.bench.commit(1)),
             9..=12 => drop(self.bench.report_commit()),
             13..=17 => drop(self.bench.deliver_mail()),
-            18..=20 => drop(self.bench.read_page()),
+            18..=19 => drop(self.bench.read_page()),
+            20 => drop(self.bench.deliver_page()),
             21..=22 => drop(self.bench.answer()),
             23..=31 => {
                 let at = self.dice.below(self.subscribers.len());
@@ -212,7 +213,11 @@ impl World {
                 publisher.next_number += 1;
                 let topic = format!("t/{}/{}", publisher.id, number % 2);
                 let packet_id = publisher.next_id;
-                publisher.next_id = packet_id.next();
+                // Few identifiers, so that each is soon used for another message.
+                let ids = (1..=8).filter_map(PacketId::new);
+                let is_free = |id: &PacketId| publisher.window.iter().all(|entry| entry.0 != *id);
+                let later = ids.clone().filter(|id| *id > packet_id).chain(ids);
+                publisher.next_id = later.clone().find(is_free).expect("four of eight are free");
                 publisher.window.push_back((packet_id, number, topic.clone(), false));
                 publisher.sent.insert(number, (topic, clock));
                 trace(|| format!("{clock} {} -> {number}", publisher.id));

@@ -13,7 +13,7 @@ use flotilla_core::mail::{Commit, Mail};
 use flotilla_core::router::Router;
 use flotilla_core::shard::Shard;
 use flotilla_core::time::Now;
-use flotilla_core::turn::{Question, Replay, Turn};
+use flotilla_core::turn::{Page, Question, Replay, Turn};
 use flotilla_mqtt::{Connect, Packet, Version, decode};
 
 /// A broker on the bench.
@@ -28,6 +28,7 @@ pub struct Bench {
     mail: VecDeque<(ShardId, Mail)>,
     commits: VecDeque<(ShardId, Commit)>,
     replays: VecDeque<(ShardId, Replay)>,
+    pages: VecDeque<(ShardId, Page)>,
     questions: VecDeque<(ShardId, Question)>,
     /// Answers the next question with no.
     pub refuse_next: Option<flotilla_mqtt::ReasonCode>,
@@ -71,6 +72,7 @@ impl Bench {
             mail: VecDeque::new(),
             commits: VecDeque::new(),
             replays: VecDeque::new(),
+            pages: VecDeque::new(),
             questions: VecDeque::new(),
             refuse_next: None,
             commits_at_once: true,
@@ -167,6 +169,7 @@ impl Bench {
             | self.commit(usize::MAX)
             | self.report_commit()
             | self.read_page()
+            | self.deliver_page()
         {}
     }
 
@@ -208,12 +211,15 @@ impl Bench {
         true
     }
 
+    /// The engine reads a page; it has not arrived yet.
     pub fn read_page(&mut self) -> bool {
         let Some((shard, replay)) = self.replays.pop_front() else { return false };
-        let page = self.engine.replay(&replay);
-        if std::env::var_os("FLOTILLA_TRACE").is_some() {
-            println!("{replay:?} -> {} messages, next {:?}", page.messages.len(), page.next);
-        }
+        self.pages.push_back((shard, self.engine.replay(&replay)));
+        true
+    }
+
+    pub fn deliver_page(&mut self) -> bool {
+        let Some((shard, page)) = self.pages.pop_front() else { return false };
         let at = usize::from(shard.0);
         self.shards[at].replayed(page, self.now, &mut self.turns[at]);
         self.end_turn(at);
@@ -237,6 +243,7 @@ impl Bench {
         self.mail.clear();
         self.commits.clear();
         self.replays.clear();
+        self.pages.clear();
         self.questions.clear();
         for message in retained {
             self.router.recover_retained(message);
