@@ -2,6 +2,8 @@
 
 use std::ops::AddAssign;
 
+use flotilla_mqtt::PacketType;
+
 /// Why a delivery was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
@@ -98,6 +100,12 @@ impl ConnectOutcome {
             Self::Abandoned => "abandoned",
         }
     }
+}
+
+/// The packet types as labels of a metric, with their places in [`Counters::packets_received`] and
+/// [`Counters::packets_sent`].
+pub fn packet_labels() -> impl Iterator<Item = (usize, &'static str)> {
+    PacketType::ALL.into_iter().map(|packet_type| (packet_type as usize, packet_type.name()))
 }
 
 /// Plain numbers: counting one event is one addition. Those of all shards are summed when they are
