@@ -77,9 +77,4 @@ impl Revisions {
         self.changed.extend(of_batch.into_iter().map(|(id, revision)| (id.clone(), revision)));
         Ok(true)
     }
-
-    /// All that was taken is committed.
-    pub(crate) fn clear(&mut self) {
-        self.changed.clear();
-    }
 }

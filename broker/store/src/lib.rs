@@ -1,4 +1,4 @@
-//! The broker's log and records on disk, behind one contract.
+//! What the broker keeps on disk, behind one contract.
 //!
 //! A shard hands its [`Batch`](flotilla_core::turn::Batch) to an [`Engine`] and goes on; the engine
 //! tells the [`CommitSink`] when it is durable. [`Rocks`] is the engine of the broker, [`Memory`]

@@ -24,28 +24,26 @@ pub(super) struct Writer {
     store: Arc<Store>,
     /// The position the next append gets.
     next: Position,
-    group: WriteBatch,
+    group: Group,
     /// Messages of the group that are in no block yet: the last of them is before `next`.
     block: Builder,
-    revisions: Revisions,
-    /// Keys of `inbound` and `outbound` that the group has put, by client: the store does not show
-    /// them yet to an [`Write::EndSession`] behind.
-    exchanges: HashMap<ClientId, Vec<(&'static str, Vec<u8>)>>,
     /// A record that is being encoded.
     record: Vec<u8>,
 }
 
+/// What is staged, which the store does not show yet.
+#[derive(Default)]
+struct Group {
+    changes: WriteBatch,
+    revisions: Revisions,
+    /// Keys of `inbound` and `outbound` that were put, by client, for an [`Write::EndSession`]
+    /// behind.
+    exchanges: HashMap<ClientId, Vec<(&'static str, Vec<u8>)>>,
+}
+
 impl Writer {
     pub(super) fn new(store: Arc<Store>, next: Position) -> Self {
-        Self {
-            store,
-            next,
-            group: WriteBatch::default(),
-            block: Builder::default(),
-            revisions: Revisions::default(),
-            exchanges: HashMap::new(),
-            record: Vec::new(),
-        }
+        Self { store, next, group: Group::default(), block: Builder::default(), record: Vec::new() }
     }
 
     fn append(&mut self, message: &Message) {
@@ -62,7 +60,7 @@ impl Writer {
         }
         let first = Position(self.next.0 - self.block.count() as u64);
         let log = family(&self.store.db, keys::LOG);
-        self.group.put_cf(log, keys::block(first), self.block.finish(first));
+        self.group.changes.put_cf(log, keys::block(first), self.block.finish(first));
     }
 
     /// `first`: the position of the batch's first append.
@@ -77,7 +75,7 @@ impl Writer {
             Write::PutCursor(id, cursor) => {
                 encode::put_cursor(id, *cursor, &mut self.record);
                 let cursors = family(&self.store.db, keys::CURSORS);
-                self.group.merge_cf(cursors, id.as_str(), &self.record);
+                self.group.changes.merge_cf(cursors, id.as_str(), &self.record);
             }
             Write::PutInbound(id, packet_id) => {
                 self.record.clear();
@@ -97,7 +95,7 @@ impl Writer {
             Write::PutRetained(message) => {
                 encode::put_retained(message, &mut self.record);
                 let retained = family(&self.store.db, keys::RETAINED);
-                self.group.put_cf(retained, message.topic(), &self.record);
+                self.group.changes.put_cf(retained, message.topic(), &self.record);
             }
             Write::DeleteRetained(topic) => self.delete(keys::RETAINED, topic.as_bytes()),
         }
@@ -112,22 +110,26 @@ impl Writer {
             self.delete_exchanges(id)?;
             encode::put_cursor(id, first, &mut self.record);
             let cursors = family(&self.store.db, keys::CURSORS);
-            self.group.put_cf(cursors, id.as_str(), &self.record);
+            self.group.changes.put_cf(cursors, id.as_str(), &self.record);
         }
         encode::put_session(record, first, &mut self.record);
-        self.group.put_cf(family(&self.store.db, keys::SESSIONS), id.as_str(), &self.record);
+        self.group.changes.put_cf(
+            family(&self.store.db, keys::SESSIONS),
+            id.as_str(),
+            &self.record,
+        );
         Ok(())
     }
 
     fn put_exchange(&mut self, id: &ClientId, name: &'static str, key: Vec<u8>) {
-        self.group.put_cf(family(&self.store.db, name), &key, &self.record);
-        self.exchanges.entry(id.clone()).or_default().push((name, key));
+        self.group.changes.put_cf(family(&self.store.db, name), &key, &self.record);
+        self.group.exchanges.entry(id.clone()).or_default().push((name, key));
     }
 
     /// Removes everything of a client from `inbound` and `outbound`, key by key: these are few, and
     /// a range deletion costs every later read.
     fn delete_exchanges(&mut self, id: &ClientId) -> Result<(), Error> {
-        for (name, key) in self.exchanges.remove(id).unwrap_or_default() {
+        for (name, key) in self.group.exchanges.remove(id).unwrap_or_default() {
             self.delete(name, &key);
         }
         for name in [keys::INBOUND, keys::OUTBOUND] {
@@ -137,7 +139,7 @@ impl Writer {
             let mut stored = self.store.db.raw_iterator_cf_opt(family, options);
             stored.seek(keys::of_client(id.as_str()));
             while let Some(key) = stored.key() {
-                self.group.delete_cf(family, key);
+                self.group.changes.delete_cf(family, key);
                 stored.next();
             }
             stored.status().map_err(unreadable)?;
@@ -146,7 +148,7 @@ impl Writer {
     }
 
     fn delete(&mut self, name: &'static str, key: &[u8]) {
-        self.group.delete_cf(family(&self.store.db, name), key);
+        self.group.changes.delete_cf(family(&self.store.db, name), key);
     }
 }
 
@@ -154,7 +156,7 @@ impl Storage for Writer {
     fn stage(&mut self, batch: &Batch) -> Result<Option<Position>, Error> {
         let store = &self.store;
         let sessions = family(&store.db, keys::SESSIONS);
-        if !self.revisions.take(batch, |id| stored_revision(store, sessions, id))? {
+        if !self.group.revisions.take(batch, |id| stored_revision(store, sessions, id))? {
             return Ok(None);
         }
         let first = self.next;
@@ -169,13 +171,11 @@ impl Storage for Writer {
 
     fn commit(&mut self, sync: bool) -> Result<Position, Error> {
         self.finish_block();
-        let group = std::mem::take(&mut self.group);
-        self.exchanges.clear();
-        self.revisions.clear();
-        if !group.is_empty() {
+        let Group { changes, .. } = std::mem::take(&mut self.group);
+        if !changes.is_empty() {
             let mut options = WriteOptions::default();
             options.set_sync(sync);
-            self.store.db.write_opt(group, &options).map_err(poisoned)?;
+            self.store.db.write_opt(changes, &options).map_err(poisoned)?;
         }
         self.store.end.store(self.next.0, Ordering::Release);
         Ok(self.next)

@@ -1,4 +1,4 @@
-//! Drives one engine and remembers what its sink was told.
+//! One engine under test, with what its sink was told.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
