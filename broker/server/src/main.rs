@@ -1,2 +1,53 @@
-//! Placeholder.
-fn main() {}
+//! The broker's program.
+
+mod auth;
+mod cli;
+mod clock;
+mod commits;
+mod config;
+mod crew;
+mod histogram;
+mod net;
+mod ops;
+mod passwd;
+mod start;
+mod worker;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+/// Something failed.
+const FAILURE: u8 = 1;
+/// Usage or configuration are wrong; `clap` uses the same.
+const WRONG: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => start::serve(&cli.serve, &cli.log),
+        Some(Command::Serve(serve)) => start::serve(&serve, &cli.log),
+        Some(Command::Check { file }) => start::check(&file),
+        Some(Command::DefaultConfig) => print(config::REFERENCE),
+        Some(Command::Passwd { file, user }) => passwd::run(&file, &user),
+    }
+}
+
+/// Standard output may be a pipe that nobody reads to its end.
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(FAILURE),
+    }
+}
+
+/// One sentence on standard error.
+fn refuse(code: u8, sentence: &impl std::fmt::Display) -> ExitCode {
+    eprintln!("flotilla: {sentence}");
+    ExitCode::from(code)
+}

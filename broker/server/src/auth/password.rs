@@ -1,0 +1,226 @@
+//! The password file: User Names with argon2id hashes.
+
+use std::{
+    collections::HashMap,
+    fmt, fs,
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use argon2::{
+    Argon2, PasswordHasher, PasswordVerifier,
+    password_hash::phc::{Ident, PasswordHash},
+};
+
+/// Who may connect with which password. One line a user: `NAME:$argon2id$…`; lines that are empty
+/// or begin with `#` say nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Passwords {
+    users: HashMap<String, PasswordHash>,
+    /// Some user's: a name that is not there costs the same work as one that is.
+    decoy: Option<PasswordHash>,
+}
+
+/// Why a password file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PasswordFileError {
+    #[error(
+        "the password file {path} cannot be read: {source}; `flotilla passwd {path} USER` makes it"
+    )]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the password file {path} cannot be written: {source}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{path}:{line}: {reason}; `flotilla passwd {path} USER` writes such lines")]
+    Line { path: PathBuf, line: usize, reason: &'static str },
+    #[error("the name {name:?} cannot be used: {reason}")]
+    Name { name: String, reason: &'static str },
+    #[error("the password is empty; nothing was changed")]
+    EmptyPassword,
+    #[error("the password could not be hashed: {0}")]
+    Hash(argon2::password_hash::Error),
+}
+
+impl Passwords {
+    /// Reads a password file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a line is not a user's.
+    pub(crate) fn load(path: &Path) -> Result<Self, PasswordFileError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| PasswordFileError::Read { path: path.to_owned(), source })?;
+        let mut users = HashMap::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let refuse =
+                |reason| PasswordFileError::Line { path: path.to_owned(), line: number, reason };
+            let Some((name, hash)) = user_of(line).map_err(refuse)? else { continue };
+            if users.insert(name.to_owned(), hash).is_some() {
+                return Err(refuse("this user has a line already"));
+            }
+        }
+        let decoy = users.values().next().cloned();
+        Ok(Self { users, decoy })
+    }
+
+    /// Whether the password is this user's. Slow on purpose, equally so for unknown users.
+    pub(crate) fn verify(&self, name: &str, password: &[u8]) -> bool {
+        let user = self.users.get(name);
+        let Some(hash) = user.or(self.decoy.as_ref()) else { return false };
+        let is_right = Argon2::default().verify_password(password, hash).is_ok();
+        is_right && user.is_some()
+    }
+
+    /// How many users there are.
+    pub(crate) fn len(&self) -> usize {
+        self.users.len()
+    }
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the hashes.
+        f.debug_struct("Passwords").field("users", &self.users.len()).finish_non_exhaustive()
+    }
+}
+
+/// Adds a user or changes the password; says whether the user was there. The file is replaced as a
+/// whole, so that a broker which reads it meanwhile finds the old one or the new one.
+///
+/// # Errors
+/// When the file cannot be read or written, or the name cannot stand in it.
+pub(crate) fn put(path: &Path, name: &str, password: &[u8]) -> Result<bool, PasswordFileError> {
+    let refuse = |reason| PasswordFileError::Name { name: name.to_owned(), reason };
+    check_name(name).map_err(refuse)?;
+    if password.is_empty() {
+        return Err(PasswordFileError::EmptyPassword);
+    }
+    let old = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(PasswordFileError::Read { path: path.to_owned(), source }),
+    };
+    let hash = Argon2::default().hash_password(password).map_err(PasswordFileError::Hash)?;
+    let entry = format!("{name}:{hash}");
+    let is_theirs = |line: &str| line.split_once(':').is_some_and(|(user, _)| user == name);
+    let was_there = old.lines().any(is_theirs);
+    let mut text: String = old
+        .lines()
+        .map(|line| if is_theirs(line) { &entry } else { line })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    if !was_there {
+        text.push_str(&entry);
+        text.push('\n');
+    }
+    replace(path, &text)
+        .map_err(|source| PasswordFileError::Write { path: path.to_owned(), source })?;
+    Ok(was_there)
+}
+
+fn user_of(line: &str) -> Result<Option<(&str, PasswordHash)>, &'static str> {
+    if line.trim().is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let (name, hash) = line.split_once(':').ok_or("this is not NAME:HASH")?;
+    check_name(name)?;
+    let hash = PasswordHash::new(hash.trim_end())
+        .ok()
+        .filter(|hash| hash.algorithm == Ident::new_unwrap("argon2id") && hash.hash.is_some())
+        .ok_or("after the name stands no argon2id hash ($argon2id$…)")?;
+    Ok(Some((name, hash)))
+}
+
+fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        Err("it is empty")
+    } else if name.contains(':') {
+        Err("it contains a colon, which ends the name in the file")
+    } else if name.starts_with('#') {
+        Err("it begins with #, which begins a comment in the file")
+    } else if name.chars().any(char::is_control) {
+        Err("it contains a control character")
+    } else {
+        Ok(())
+    }
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = PathBuf::from(name);
+    let mode = fs::metadata(path).map_or(0o600, |known| known.permissions().mode() & 0o777);
+    let written = (|| {
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        // What went wrong first is what matters.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        assert!(!put(&path, "alice", b"one").unwrap());
+        assert!(!put(&path, "Jürgen Ö", b"\xff\x00 binary").unwrap());
+        fs::write(&path, format!("# ours\n\n{}", fs::read_to_string(&path).unwrap())).unwrap();
+        assert!(put(&path, "alice", b"two").unwrap());
+
+        let passwords = Passwords::load(&path).unwrap();
+        assert_eq!(passwords.len(), 2);
+        assert!(passwords.verify("alice", b"two"));
+        assert!(passwords.verify("Jürgen Ö", b"\xff\x00 binary"));
+        for (name, password) in
+            [("alice", "one"), ("alice", ""), ("bob", "two"), ("", "two"), ("Alice", "two")]
+        {
+            assert!(!passwords.verify(name, password.as_bytes()), "{name} {password}");
+        }
+        assert!(fs::read_to_string(&path).unwrap().starts_with("# ours\n\nalice:$argon2id$"));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        assert!(Passwords::load(&path).unwrap_err().to_string().contains("flotilla passwd"));
+        for name in ["", "a:b", "#a", "a\nb"] {
+            assert!(matches!(put(&path, name, b"x"), Err(PasswordFileError::Name { .. })));
+        }
+        assert!(matches!(put(&path, "a", b""), Err(PasswordFileError::EmptyPassword)));
+        assert!(!path.exists());
+
+        put(&path, "a", b"x").unwrap();
+        let good = fs::read_to_string(&path).unwrap();
+        for (line, reason) in [
+            ("b", "NAME:HASH"),
+            ("b:secret", "argon2id"),
+            ("b:$2b$12$abcdefghijklmnopqrstuv", "argon2id"),
+            (":x", "empty"),
+            (good.trim(), "already"),
+        ] {
+            fs::write(&path, format!("{good}{line}\n")).unwrap();
+            let refusal = Passwords::load(&path).unwrap_err().to_string();
+            assert!(refusal.contains(":2: ") && refusal.contains(reason), "{line}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn nobody_in_an_empty_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        fs::write(&path, "# none yet\n").unwrap();
+        assert!(!Passwords::load(&path).unwrap().verify("a", b"x"));
+    }
+}

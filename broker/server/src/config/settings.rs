@@ -1,0 +1,283 @@
+//! What the program needs to know, checked.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use flotilla_core::limits::Limits;
+
+use super::{
+    Bind, IdentitySource, Level, Overrides, Refusal, Scheme, Sync,
+    written::{self, Written},
+};
+
+/// A configuration that makes sense. Paths are as the process sees them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    /// For people.
+    pub(crate) node_name: String,
+    /// Everything the broker keeps.
+    pub(crate) data: PathBuf,
+    /// At least 1.
+    pub(crate) workers: u16,
+    /// At least one.
+    pub(crate) listeners: Vec<ListenerSettings>,
+    /// User Names with hashes.
+    pub(crate) password_file: Option<PathBuf>,
+    /// For the core.
+    pub(crate) limits: Limits,
+    /// When an acknowledged message is on the disk.
+    pub(crate) sync: Sync,
+    /// The operations listener; `None`: off.
+    pub(crate) ops: Option<SocketAddr>,
+    /// How much the log says.
+    pub(crate) level: Level,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ListenerSettings {
+    /// Where.
+    pub(crate) bind: Bind,
+    /// Present: TLS.
+    pub(crate) tls: Option<TlsSettings>,
+    /// Who may connect.
+    pub(crate) access: Access,
+    /// Connections at a time.
+    pub(crate) max_connections: usize,
+}
+
+/// The files behind a TLS listener.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TlsSettings {
+    /// The broker's own certificate.
+    pub(crate) certificate: ServerCertificate,
+    /// Authorities of client certificates; present: every client must show one.
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// Where the broker's certificate comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ServerCertificate {
+    /// Made at first start.
+    Development,
+    /// Given by the user.
+    Files {
+        /// Certificate chain, PEM.
+        certificate: PathBuf,
+        /// Its private key, PEM.
+        key: PathBuf,
+    },
+}
+
+/// Who may connect at a listener, by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// Every client has shown a valid certificate; its identity comes from here.
+    pub(crate) certificate: Option<IdentitySource>,
+    /// There is a password file.
+    pub(crate) passwords: bool,
+    /// Clients without credentials are accepted.
+    pub(crate) anonymous: bool,
+}
+
+/// Largest packet of MQTT, rounded down to a MiB [MQTT 5, 2.1.4].
+const PACKET_SIZE_MAX: u64 = 256 << 20;
+const PACKET_SIZE_MIN: u64 = 128;
+
+impl Settings {
+    /// Checks what was written. Relative paths start at `directory`, those of the command line
+    /// where the program was started.
+    pub(super) fn new(
+        written: Written,
+        directory: &Path,
+        overrides: &Overrides,
+    ) -> Result<Self, Refusal> {
+        let limits = limits(&written)?;
+        let password_file = written.auth.password_file.map(|path| directory.join(path));
+        let listeners = if overrides.listen.is_empty() {
+            let from_file = written.listener.into_iter().enumerate();
+            from_file
+                .map(|(index, listener)| {
+                    let key = format!("listener[{index}]");
+                    let access = (written.auth.anonymous, password_file.is_some());
+                    ListenerSettings::new(listener, &key, directory, access)
+                })
+                .collect::<Result<Vec<_>, _>>()?
+        } else {
+            let from_line = overrides.listen.iter().copied().map(written::Listener::new);
+            from_line
+                .map(|listener| {
+                    let access = (written.auth.anonymous, password_file.is_some());
+                    ListenerSettings::new(listener, "--listen", directory, access)
+                })
+                .collect::<Result<Vec<_>, _>>()?
+        };
+        if listeners.is_empty() {
+            return Err(Refusal::of_key(
+                "listener",
+                "there is none, so nobody could connect; add a [[listener]] table",
+            ));
+        }
+        let node_name = if written.node.name.is_empty() { host_name() } else { written.node.name };
+        Ok(Self {
+            node_name,
+            data: overrides.data.clone().unwrap_or_else(|| directory.join(written.node.data)),
+            workers: match written.node.workers {
+                0 => cores(),
+                workers => workers,
+            },
+            listeners,
+            password_file,
+            limits,
+            sync: written.store.sync,
+            ops: written.ops.bind.0,
+            level: overrides.level.unwrap_or(written.log.level),
+        })
+    }
+
+    /// Where the development certificates are.
+    pub(crate) fn certificates_dir(&self) -> PathBuf {
+        self.data.join("certs")
+    }
+
+    /// Whether a listener needs the development certificates.
+    pub(crate) fn needs_development_certificate(&self) -> bool {
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.tls.as_ref())
+            .any(|tls| matches!(tls.certificate, ServerCertificate::Development))
+    }
+}
+
+impl ListenerSettings {
+    fn new(
+        written: written::Listener,
+        key: &str,
+        directory: &Path,
+        (anonymous, passwords): (bool, bool),
+    ) -> Result<Self, Refusal> {
+        let path = |name: &str| format!("{key}.{name}");
+        let bind = written.bind;
+        if bind.scheme == Scheme::Tcp {
+            for (name, is_given) in [
+                ("certificate", written.certificate.is_some()),
+                ("key", written.key.is_some()),
+                ("client_ca", written.client_ca.is_some()),
+            ] {
+                if is_given {
+                    let reason = format!(
+                        "{bind} does not encrypt, so it has no certificates; write \
+                         tls://{} or leave this key out",
+                        bind.address
+                    );
+                    return Err(Refusal::of_key(path(name), reason));
+                }
+            }
+        }
+        let certificate = match (written.certificate, written.key) {
+            (Some(certificate), Some(key)) => ServerCertificate::Files {
+                certificate: directory.join(certificate),
+                key: directory.join(key),
+            },
+            (None, None) => ServerCertificate::Development,
+            (Some(_), None) => {
+                let reason = "its private key is missing; give it as `key`";
+                return Err(Refusal::of_key(path("certificate"), reason));
+            }
+            (None, Some(_)) => {
+                let reason = "the certificate it belongs to is missing; give it as `certificate`";
+                return Err(Refusal::of_key(path("key"), reason));
+            }
+        };
+        let client_ca = written.client_ca.map(|path| directory.join(path));
+        if written.identity != IdentitySource::Username && client_ca.is_none() {
+            let reason = "an identity from the certificate needs client certificates; give the \
+                          authorities of the clients as `client_ca`";
+            return Err(Refusal::of_key(path("identity"), reason));
+        }
+        let is_loopback = bind.address.ip().to_canonical().is_loopback();
+        let access = Access {
+            certificate: client_ca.is_some().then_some(written.identity),
+            passwords,
+            anonymous: anonymous || (is_loopback && !passwords && client_ca.is_none()),
+        };
+        if access.certificate.is_none() && !access.passwords && !access.anonymous {
+            let key = if key.starts_with("--") { key.to_owned() } else { path("bind") };
+            let or_client_ca = match bind.scheme {
+                Scheme::Tls => ", `client_ca` in this [[listener]]",
+                Scheme::Tcp => "",
+            };
+            let reason = format!(
+                "{bind} can be reached from other machines and would have no authentication; set \
+                 `password_file` in [auth]{or_client_ca}, or `anonymous = true` in [auth] to \
+                 accept everybody"
+            );
+            return Err(Refusal::of_key(key, reason));
+        }
+        let tls = (bind.scheme == Scheme::Tls).then_some(TlsSettings { certificate, client_ca });
+        let max_connections = match written.max_connections {
+            0 => usize::MAX,
+            connections => connections,
+        };
+        Ok(Self { bind, tls, access, max_connections })
+    }
+}
+
+fn limits(written: &Written) -> Result<Limits, Refusal> {
+    let packet_size_max = written.limits.packet_size_max;
+    if !(PACKET_SIZE_MIN..=PACKET_SIZE_MAX).contains(&packet_size_max.bytes()) {
+        let reason = format!("{packet_size_max} is not between 128B and 256MiB");
+        return Err(Refusal::of_key("limits.packet_size_max", reason));
+    }
+    let connect_timeout = written.limits.connect_timeout;
+    if connect_timeout.as_millis() == 0 {
+        let reason = "no client can connect in no time; write for example \"10s\"";
+        return Err(Refusal::of_key("limits.connect_timeout", reason));
+    }
+    for (key, value) in [
+        ("limits.topic_levels_max", usize::from(written.limits.topic_levels_max)),
+        ("limits.receive_max", usize::from(written.limits.receive_max)),
+        ("limits.subscriptions_max", written.limits.subscriptions_max),
+        ("session.queue_messages_max", written.session.queue_messages_max),
+        ("session.inflight_max", usize::from(written.session.inflight_max)),
+    ] {
+        if value == 0 {
+            return Err(Refusal::of_key(key, "it must be at least 1"));
+        }
+    }
+    Ok(Limits {
+        packet_size_max: u32::try_from(packet_size_max.bytes()).expect("at most 256 MiB"),
+        topic_levels_max: written.limits.topic_levels_max,
+        topic_aliases_max: written.limits.topic_aliases_max,
+        receive_max: written.limits.receive_max,
+        connect_timeout_ms: connect_timeout.as_millis(),
+        subscriptions_max: written.limits.subscriptions_max,
+        // The largest number means "never": so long a wish is cut one second before.
+        expiry_max_s: u32::try_from(written.session.expiry_max.as_millis() / 1000)
+            .unwrap_or(u32::MAX)
+            .min(u32::MAX - 1),
+        queue_messages_max: written.session.queue_messages_max,
+        inflight_max: written.session.inflight_max,
+        retained_messages_max: written.retained.messages_max,
+        retained_payload_max: usize::try_from(written.retained.payload_max.bytes())
+            .unwrap_or(usize::MAX),
+        ..Limits::default()
+    })
+}
+
+fn cores() -> u16 {
+    thread::available_parallelism()
+        .map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX))
+}
+
+fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "flotilla".to_owned())
+}

@@ -1,0 +1,313 @@
+//! What was counted, as Prometheus reads it.
+
+use std::{sync::atomic::Ordering, time::SystemTime};
+
+use flotilla_core::counters::{ConnectOutcome, DropReason};
+use metrics::{Label, Unit, with_local_recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+
+use super::{admin::Operations, process::Process};
+use crate::{
+    histogram::{BOUNDS, Histogram},
+    worker::Report,
+};
+
+const COMMIT_DURATION: &str = "flotilla_store_commit_duration_seconds";
+const HANDSHAKE_DURATION: &str = "flotilla_tls_handshake_duration_seconds";
+
+/// The labels of packets, by their number.
+const PACKETS: [&str; 16] = [
+    "reserved",
+    "connect",
+    "connack",
+    "publish",
+    "puback",
+    "pubrec",
+    "pubrel",
+    "pubcomp",
+    "subscribe",
+    "suback",
+    "unsubscribe",
+    "unsuback",
+    "pingreq",
+    "pingresp",
+    "disconnect",
+    "auth",
+];
+
+/// Renders; keeps what histograms said last time, because only what came since may be added.
+pub(crate) struct Metrics {
+    recorder: PrometheusRecorder,
+    commits: Histogram,
+    handshakes: Histogram,
+}
+
+impl Metrics {
+    /// With nothing counted.
+    pub(crate) fn new() -> Self {
+        let with_buckets = |builder: PrometheusBuilder, name: &str| {
+            builder
+                .set_buckets_for_metric(Matcher::Full(name.to_owned()), &BOUNDS)
+                .expect("there are bounds")
+        };
+        let builder = with_buckets(PrometheusBuilder::new(), COMMIT_DURATION);
+        let recorder = with_buckets(builder, HANDSHAKE_DURATION).build_recorder();
+        Self { recorder, commits: Histogram::default(), handshakes: Histogram::default() }
+    }
+
+    /// The page. `report`: the sum over all workers.
+    pub(crate) fn render(&mut self, operations: &Operations, report: &Report) -> String {
+        let process = Process::read();
+        with_local_recorder(&self.recorder, || {
+            connections(operations, report);
+            messages(report);
+            stored(operations, report);
+            about(operations, &process);
+            add(
+                COMMIT_DURATION,
+                "From the end of a turn to the commit of what it wrote.",
+                &report.commits,
+                &mut self.commits,
+            );
+            add(
+                HANDSHAKE_DURATION,
+                "TLS handshakes that were done.",
+                &report.handshakes.durations,
+                &mut self.handshakes,
+            );
+        });
+        let mut page = self.recorder.handle().render();
+        // The crate's counters are whole numbers, and whole seconds are too coarse for this one.
+        page.push_str(&format!(
+            "# HELP flotilla_process_cpu_seconds_total Time on a core, user and system.\n\
+             # TYPE flotilla_process_cpu_seconds_total counter\n\
+             flotilla_process_cpu_seconds_total {}\n",
+            process.cpu_seconds
+        ));
+        page
+    }
+}
+
+fn connections(operations: &Operations, report: &Report) {
+    let core = &report.core;
+    gauge("flotilla_connections", "Open connections, CONNECT or not.", core.connections_open, &[]);
+    for (outcome, count) in ConnectOutcome::ALL.iter().zip(core.connects) {
+        count_by(
+            "flotilla_connection_attempts_total",
+            "Connection attempts by outcome.",
+            count,
+            &[("outcome", outcome.name())],
+        );
+    }
+    for listener in &operations.listeners {
+        let bind = listener.bind.to_string();
+        let label = [("listener", bind.as_str())];
+        let counts = &listener.counts;
+        gauge(
+            "flotilla_listener_connections",
+            "Sockets of a listener.",
+            listener.connections() as u64,
+            &label,
+        );
+        count_by(
+            "flotilla_listener_accepted_total",
+            "Sockets accepted.",
+            counts.accepted.load(Ordering::Relaxed),
+            &label,
+        );
+        count_by(
+            "flotilla_listener_full_total",
+            "Sockets closed at once because of max_connections.",
+            counts.full.load(Ordering::Relaxed),
+            &label,
+        );
+        count_by(
+            "flotilla_listener_exhausted_total",
+            "Times no socket could be accepted because the system had no file descriptor or memory left.",
+            counts.exhausted.load(Ordering::Relaxed),
+            &label,
+        );
+    }
+    for (outcome, count) in [
+        ("accepted", report.handshakes.accepted),
+        ("failed", report.handshakes.failed),
+        ("timed_out", report.handshakes.timed_out),
+    ] {
+        count_by(
+            "flotilla_tls_handshakes_total",
+            "TLS handshakes by outcome.",
+            count,
+            &[("outcome", outcome)],
+        );
+    }
+    for (state, sessions) in
+        [("connected", core.sessions_connected), ("disconnected", core.sessions_disconnected)]
+    {
+        gauge("flotilla_sessions", "Sessions by state.", sessions, &[("state", state)]);
+    }
+    count(
+        "flotilla_sessions_expired_total",
+        "Sessions that ended by expiry.",
+        core.sessions_expired,
+    );
+    count(
+        "flotilla_takeovers_total",
+        "Connections ended because another one took their session.",
+        core.takeovers,
+    );
+    count(
+        "flotilla_keep_alive_timeouts_total",
+        "Connections ended because of silence.",
+        core.keep_alive_timeouts,
+    );
+    count(
+        "flotilla_protocol_errors_total",
+        "Connections ended because their peer broke the protocol.",
+        core.protocol_errors,
+    );
+    gauge("flotilla_subscriptions", "Subscriptions of all sessions.", core.subscriptions, &[]);
+}
+
+fn messages(report: &Report) {
+    let core = &report.core;
+    let packets = [
+        ("flotilla_packets_received_total", "Packets received by type.", core.packets_received),
+        ("flotilla_packets_sent_total", "Packets sent by type.", core.packets_sent),
+    ];
+    for (name, help, counts) in packets {
+        for (packet, count) in PACKETS.iter().zip(counts).skip(1) {
+            count_by(name, help, count, &[("type", packet)]);
+        }
+    }
+    count("flotilla_received_bytes_total", "Bytes of MQTT received.", core.bytes_received);
+    count("flotilla_sent_bytes_total", "Bytes of MQTT given to sockets.", core.bytes_sent);
+    let messages = [
+        ("flotilla_messages_received_total", "Messages accepted, by QoS.", core.messages_received),
+        (
+            "flotilla_messages_delivered_total",
+            "Messages sent to subscribers for the first time, by the QoS of the delivery.",
+            core.messages_delivered,
+        ),
+    ];
+    for (name, help, counts) in messages {
+        for (qos, count) in ["0", "1", "2"].iter().zip(counts) {
+            count_by(name, help, count, &[("qos", qos)]);
+        }
+    }
+    count(
+        "flotilla_messages_resent_total",
+        "Messages sent again after a reconnect.",
+        core.messages_resent,
+    );
+    count(
+        "flotilla_messages_unmatched_total",
+        "Messages that no subscription matched.",
+        core.messages_unmatched,
+    );
+    for (reason, count) in DropReason::ALL.iter().zip(core.dropped) {
+        count_by(
+            "flotilla_messages_dropped_total",
+            "Deliveries dropped, by reason.",
+            count,
+            &[("reason", reason.name())],
+        );
+    }
+}
+
+fn stored(operations: &Operations, report: &Report) {
+    let store = operations.shared.engine.counters();
+    count(
+        "flotilla_messages_stored_total",
+        "Messages that went into the log.",
+        report.core.messages_stored,
+    );
+    count("flotilla_store_commits_total", "Groups of batches written to the store.", store.commits);
+    count("flotilla_store_batches_total", "Batches committed.", store.batches);
+    count(
+        "flotilla_store_message_bytes_total",
+        "Bytes of messages appended to the log.",
+        store.message_bytes,
+    );
+    count(
+        "flotilla_store_unreadable_pages_total",
+        "Pages of the log that could not be read.",
+        report.unreadable_pages,
+    );
+    gauge(
+        "flotilla_store_uncommitted_bytes",
+        "Bytes handed to the store and not yet committed.",
+        operations.shared.engine.uncommitted_bytes() as u64,
+        &[],
+    );
+    gauge(
+        "flotilla_retained_messages",
+        "Retained messages.",
+        operations.retained_messages() as u64,
+        &[],
+    );
+}
+
+fn about(operations: &Operations, process: &Process) {
+    gauge(
+        "flotilla_build_info",
+        "1; what runs here.",
+        1,
+        &[("version", env!("CARGO_PKG_VERSION")), ("node", &operations.node_name)],
+    );
+    let started = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_sub(operations.shared.clock.elapsed());
+    gauge(
+        "flotilla_process_start_time_seconds",
+        "When the broker started, Unix time.",
+        started.as_secs(),
+        &[],
+    );
+    gauge(
+        "flotilla_process_resident_memory_bytes",
+        "Memory that is not swapped out.",
+        process.resident_bytes,
+        &[],
+    );
+    gauge("flotilla_process_open_fds", "Open file descriptors.", process.open_files, &[]);
+    gauge(
+        "flotilla_process_max_fds",
+        "The most file descriptors there may be.",
+        process.open_files_max,
+        &[],
+    );
+}
+
+fn count(name: &'static str, help: &'static str, count: u64) {
+    count_by(name, help, count, &[]);
+}
+
+fn count_by(name: &'static str, help: &'static str, count: u64, labels: &[(&'static str, &str)]) {
+    metrics::describe_counter!(name, help);
+    metrics::counter!(name, owned(labels)).absolute(count);
+}
+
+fn gauge(name: &'static str, help: &'static str, value: u64, labels: &[(&'static str, &str)]) {
+    metrics::describe_gauge!(name, help);
+    metrics::gauge!(name, owned(labels)).set(value as f64);
+}
+
+/// The mean of a bucket lies in the bucket, so counts and sum come out right.
+fn add(name: &'static str, help: &'static str, now: &Histogram, before: &mut Histogram) {
+    metrics::describe_histogram!(name, Unit::Seconds, help);
+    let histogram = metrics::histogram!(name);
+    for (bucket, before) in now.buckets.iter().zip(before.buckets) {
+        let count = bucket.count.saturating_sub(before.count);
+        if count > 0 {
+            let sum_ns = bucket.sum_ns.saturating_sub(before.sum_ns);
+            let mean = sum_ns as f64 / count as f64 / 1e9;
+            histogram.record_many(mean, usize::try_from(count).unwrap_or(usize::MAX));
+        }
+    }
+    *before = *now;
+}
+
+fn owned(labels: &[(&'static str, &str)]) -> Vec<Label> {
+    labels.iter().map(|(key, value)| Label::new(*key, (*value).to_owned())).collect()
+}

@@ -1,0 +1,7 @@
+//! What only an operator sees.
+
+pub(crate) mod admin;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod process;
+pub(crate) mod shutdown;

@@ -1,0 +1,73 @@
+//! What the operating system says about this process.
+
+use std::fs;
+
+/// Numbers of `/proc/self`; 0 where it is not there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Process {
+    /// Time on a core, user and system, seconds.
+    pub(crate) cpu_seconds: f64,
+    /// Memory that is not swapped out, bytes.
+    pub(crate) resident_bytes: u64,
+    /// Open file descriptors.
+    pub(crate) open_files: u64,
+    /// The most there may be.
+    pub(crate) open_files_max: u64,
+}
+
+impl Process {
+    /// Reads the numbers of now.
+    pub(crate) fn read() -> Self {
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let open_files = fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64);
+        Self {
+            cpu_seconds: cpu_ticks(&stat) as f64 / rustix::param::clock_ticks_per_second() as f64,
+            resident_bytes: resident_pages(&statm) * rustix::param::page_size() as u64,
+            open_files,
+            open_files_max: open_files_max(&limits),
+        }
+    }
+}
+
+/// Fields 14 and 15 of proc_pid_stat(5); the name in field 2 may hold anything but ends with the
+/// last parenthesis.
+fn cpu_ticks(stat: &str) -> u64 {
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum()
+}
+
+/// The second field of proc_pid_statm(5).
+fn resident_pages(statm: &str) -> u64 {
+    statm.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0)
+}
+
+fn open_files_max(limits: &str) -> u64 {
+    limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_the_kernel_writes_it() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 3 0 150 50 0 0 20 0 4 0 99 1 2 3";
+        assert_eq!(cpu_ticks(stat), 200);
+        assert_eq!(resident_pages("1000 250 100 5 0 300 0"), 250);
+        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files   1024   4096   files\n";
+        assert_eq!(open_files_max(limits), 1024);
+        let this = Process::read();
+        assert!(this.resident_bytes > 100_000 && this.open_files >= 3 && this.open_files_max > 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! Carrying out what a turn of the shard says.
+
+use std::{mem, sync::Arc, task::Context};
+
+use flotilla_core::time::Now;
+use tracing::debug;
+
+use super::Worker;
+use crate::{
+    auth::{Verdict, judge},
+    net::mailbox::Inbound,
+};
+
+impl Worker {
+    /// Says whether the shard was told something, so that the turn goes on.
+    pub(super) fn carry_out(&mut self, now: Now) -> bool {
+        let has_written = self.send(now);
+        self.close();
+        self.post();
+        self.replay();
+        let has_answered = self.answer(now);
+        self.pause_and_resume();
+        for notice in self.turn.notices.drain(..) {
+            debug!("{notice}");
+        }
+        has_written || has_answered
+    }
+
+    fn send(&mut self, now: Now) -> bool {
+        let mut sends = mem::take(&mut self.turn.sends);
+        let mut has_written = false;
+        for send in sends.drain(..) {
+            let Some(attached) = self.sockets.get_mut(send.connection) else { continue };
+            attached.outgoing.push(send.bytes);
+            if attached.is_blocked {
+                continue;
+            }
+            let Some(waker) = attached.waker.clone() else { continue };
+            has_written |= self.drain(send.connection, now, &mut Context::from_waker(&waker));
+        }
+        // Nothing was sent meanwhile: sends are filled at the end of a turn. Keep the capacity.
+        if self.turn.sends.is_empty() {
+            self.turn.sends = sends;
+        }
+        has_written
+    }
+
+    fn close(&mut self) {
+        for connection in self.turn.closes.drain(..) {
+            if let Some(attached) = self.sockets.get_mut(connection) {
+                attached.is_closing = true;
+                attached.wake();
+            }
+        }
+    }
+
+    fn post(&mut self) {
+        if self.turn.mail.is_empty() {
+            return;
+        }
+        for (shard, mail) in self.turn.mail.drain(..) {
+            let outbox = self.outboxes.get_mut(usize::from(shard.0));
+            outbox.expect("mail is for one of the shards").push(Inbound::Mail(mail));
+        }
+        for (outbox, mailbox) in self.outboxes.iter_mut().zip(self.shared.mailboxes.iter()) {
+            if !outbox.is_empty() {
+                mailbox.push_all(outbox.drain(..));
+            }
+        }
+    }
+
+    fn replay(&mut self) {
+        for replay in self.turn.replays.drain(..) {
+            // A session asks for one page at a time, so there are never more than sessions.
+            let job = (replay, Arc::clone(&self.mailbox));
+            assert!(self.shared.readers.push(job).is_ok(), "the queue of pages has no limit");
+        }
+    }
+
+    fn answer(&mut self, now: Now) -> bool {
+        let mut has_answered = false;
+        for question in mem::take(&mut self.turn.questions) {
+            let connection = question.connection;
+            let Some(attached) = self.sockets.get(connection) else { continue };
+            let access = attached.place.listener.access;
+            let answer = match judge(access, attached.identity.as_deref(), question) {
+                Verdict::Known(answer) => Some(answer),
+                Verdict::Check { username, password } => {
+                    self.shared.checker.check(username, password, connection, &self.mailbox)
+                }
+            };
+            if let Some(answer) = answer {
+                self.shard.identified(connection, answer, now, &mut self.turn);
+                has_answered = true;
+            }
+        }
+        has_answered
+    }
+
+    /// A connection that is in both lists was paused first: while it is paused nothing happens on
+    /// it that could pause it.
+    fn pause_and_resume(&mut self) {
+        for connection in self.turn.paused.drain(..) {
+            if let Some(attached) = self.sockets.get_mut(connection) {
+                attached.is_paused = true;
+            }
+        }
+        for connection in self.turn.resumed.drain(..) {
+            if let Some(attached) = self.sockets.get_mut(connection) {
+                attached.is_paused = false;
+                attached.has_resumed = true;
+                attached.wake();
+            }
+        }
+    }
+
+    /// Tells the shard of sockets that are gone, after the answers to their last bytes have been
+    /// written: a peer may have ended its half only. Says whether there were any.
+    pub(super) fn end_connections(&mut self, now: Now) -> bool {
+        let mut has_ended = false;
+        for connection in self.ended.drain(..) {
+            let Some(attached) = self.sockets.get(connection) else { continue };
+            // The shard has forgotten what is to be closed. What is paused still has something to
+            // say; it comes here again when that is said.
+            if attached.is_closing || (attached.is_paused && !attached.is_broken) {
+                continue;
+            }
+            self.shard.closed(connection, now, &mut self.turn);
+            if let Some(attached) = self.sockets.remove(connection) {
+                attached.wake();
+            }
+            has_ended = true;
+        }
+        has_ended
+    }
+}
