@@ -74,11 +74,14 @@ impl Builder {
     pub(crate) fn finish(&mut self, first: Position) -> &[u8] {
         let count = u16::try_from(self.count()).expect("a block has at most 1,024 messages");
         self.block.clear();
+        // What a single large message has taken is given back.
+        self.block.shrink_to(2 * BYTES_MAX);
         self.block.push(VERSION);
         self.block.extend_from_slice(&count.to_be_bytes());
         self.block.extend_from_slice(&first.0.to_be_bytes());
         self.block.append(&mut self.entries);
         self.block.append(&mut self.messages);
+        self.messages.shrink_to(2 * BYTES_MAX);
         let checksum = XxHash3_64::oneshot(&self.block);
         self.block.extend_from_slice(&checksum.to_be_bytes());
         &self.block

@@ -1,4 +1,4 @@
-//! The contract between the broker and whatever keeps its log.
+//! The contract of whatever keeps the broker's log.
 
 use flotilla_core::id::Position;
 use flotilla_core::message::Message;
