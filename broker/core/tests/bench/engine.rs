@@ -10,36 +10,36 @@ use flotilla_mqtt::{PacketId, topic};
 
 /// What is on the disk, and what has been submitted only.
 #[derive(Debug, Default)]
-pub struct TestEngine {
-    pub log: Vec<Message>,
+pub(crate) struct TestEngine {
+    pub(crate) log: Vec<Message>,
     sessions: BTreeMap<ClientId, StoredSession>,
     retained: BTreeMap<String, Message>,
     submitted: VecDeque<Batch>,
 }
 
 impl TestEngine {
-    pub fn submit(&mut self, batch: Batch) {
+    pub(crate) fn submit(&mut self, batch: Batch) {
         self.submitted.push_back(batch);
     }
 
-    pub fn has_submissions(&self) -> bool {
+    pub(crate) fn has_submissions(&self) -> bool {
         !self.submitted.is_empty()
     }
 
     /// The position the next message will get.
-    pub fn end(&self) -> Position {
+    pub(crate) fn end(&self) -> Position {
         Position(self.log.len() as u64 + 1)
     }
 
     /// Commits up to `batches` batches as one group.
-    pub fn commit(&mut self, batches: usize) -> Vec<(Batch, Position)> {
+    pub(crate) fn commit(&mut self, batches: usize) -> Vec<(Batch, Position)> {
         let count = batches.min(self.submitted.len());
         let group: Vec<_> = self.submitted.drain(..count).collect();
         group.into_iter().map(|batch| self.apply(batch)).collect()
     }
 
     /// A crash: what was not committed is gone.
-    pub fn crash(&mut self) -> (Vec<StoredSession>, Vec<Message>) {
+    pub(crate) fn crash(&mut self) -> (Vec<StoredSession>, Vec<Message>) {
         self.submitted.clear();
         for stored in self.sessions.values_mut() {
             let cursor = stored.cursor;
@@ -49,7 +49,7 @@ impl TestEngine {
         (self.sessions.values().cloned().collect(), self.retained.values().cloned().collect())
     }
 
-    pub fn replay(&self, replay: &Replay) -> Page {
+    pub(crate) fn replay(&self, replay: &Replay) -> Page {
         let mut page = Page {
             session: replay.session,
             number: replay.number,
@@ -75,7 +75,7 @@ impl TestEngine {
         page
     }
 
-    pub fn session(&self, client_id: &str) -> Option<&StoredSession> {
+    pub(crate) fn session(&self, client_id: &str) -> Option<&StoredSession> {
         self.sessions.get(client_id)
     }
 

@@ -1,6 +1,6 @@
 //! Drives shards by hand: sockets are byte queues, the engine is a list, time is a number.
 
-pub mod engine;
+pub(crate) mod engine;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use flotilla_core::turn::{Page, Question, Replay, Turn};
 use flotilla_mqtt::{Connect, Packet, Version, decode};
 
 /// A broker on the bench.
-pub struct Bench {
-    pub shards: Vec<Shard>,
+pub(crate) struct Bench {
+    pub(crate) shards: Vec<Shard>,
     turns: Vec<Turn>,
-    pub router: Router,
-    pub engine: TestEngine,
-    pub limits: Arc<Limits>,
-    pub now: Now,
+    pub(crate) router: Router,
+    pub(crate) engine: TestEngine,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) now: Now,
     sockets: Vec<Socket>,
     mail: VecDeque<(ShardId, Mail)>,
     commits: VecDeque<(ShardId, Commit)>,
@@ -31,9 +31,9 @@ pub struct Bench {
     pages: VecDeque<(ShardId, Page)>,
     questions: VecDeque<(ShardId, Question)>,
     /// Answers the next question with no.
-    pub refuse_next: Option<flotilla_mqtt::ReasonCode>,
+    pub(crate) refuse_next: Option<flotilla_mqtt::ReasonCode>,
     /// Whether a turn's batch is committed at once.
-    pub commits_at_once: bool,
+    pub(crate) commits_at_once: bool,
 }
 
 /// The far end of a socket.
@@ -51,14 +51,14 @@ struct Socket {
 }
 
 /// A socket of the bench, by number.
-pub type Wire = usize;
+pub(crate) type Wire = usize;
 
 impl Bench {
-    pub fn new(shards: u16) -> Self {
+    pub(crate) fn new(shards: u16) -> Self {
         Self::with_limits(shards, Limits::default())
     }
 
-    pub fn with_limits(shards: u16, limits: Limits) -> Self {
+    pub(crate) fn with_limits(shards: u16, limits: Limits) -> Self {
         let limits = Arc::new(limits);
         let shard = |id| Shard::new(ShardId(id), shards, limits.clone(), 7 + u64::from(id));
         Self {
@@ -80,7 +80,7 @@ impl Bench {
     }
 
     /// Opens a socket without a word.
-    pub fn open(&mut self, shard: u16, version: Version) -> Wire {
+    pub(crate) fn open(&mut self, shard: u16, version: Version) -> Wire {
         let at = usize::from(shard);
         let key = self.shards[at].opened(Peer::default(), self.now, &mut self.turns[at]);
         self.end_turn(at);
@@ -97,19 +97,19 @@ impl Bench {
     }
 
     /// Opens a socket and sends CONNECT.
-    pub fn connect(&mut self, shard: u16, connect: Connect<'_>) -> Wire {
+    pub(crate) fn connect(&mut self, shard: u16, connect: Connect<'_>) -> Wire {
         let wire = self.open(shard, connect.version);
         self.send(wire, &Packet::Connect(connect));
         wire
     }
 
-    pub fn send(&mut self, wire: Wire, packet: &Packet<'_>) {
+    pub(crate) fn send(&mut self, wire: Wire, packet: &Packet<'_>) {
         let mut bytes = Vec::new();
         packet.encode(self.sockets[wire].version, &mut bytes).expect("test packets are encodable");
         self.send_bytes(wire, &bytes);
     }
 
-    pub fn send_bytes(&mut self, wire: Wire, bytes: &[u8]) {
+    pub(crate) fn send_bytes(&mut self, wire: Wire, bytes: &[u8]) {
         self.sockets[wire].pending.extend_from_slice(bytes);
         self.offer(wire);
         if self.commits_at_once {
@@ -118,7 +118,7 @@ impl Bench {
     }
 
     /// The client's socket breaks; what was on its way is lost.
-    pub fn cut(&mut self, wire: Wire) {
+    pub(crate) fn cut(&mut self, wire: Wire) {
         let socket = &mut self.sockets[wire];
         socket.pending.clear();
         socket.inbox.clear();
@@ -132,12 +132,16 @@ impl Bench {
         }
     }
 
-    pub fn is_open(&self, wire: Wire) -> bool {
+    pub(crate) fn is_open(&self, wire: Wire) -> bool {
         self.sockets[wire].is_open
     }
 
     /// Calls `take` with the next packet to the client, if there is one.
-    pub fn receive<T>(&mut self, wire: Wire, take: impl FnOnce(Packet<'_>) -> T) -> Option<T> {
+    pub(crate) fn receive<T>(
+        &mut self,
+        wire: Wire,
+        take: impl FnOnce(Packet<'_>) -> T,
+    ) -> Option<T> {
         let socket = &mut self.sockets[wire];
         let decoded = decode(&socket.inbox, socket.version, u32::MAX);
         let (packet, len) = decoded.expect("the broker sends valid packets")?;
@@ -147,11 +151,11 @@ impl Bench {
     }
 
     /// The next packet as text, `""`: none.
-    pub fn next(&mut self, wire: Wire) -> String {
+    pub(crate) fn next(&mut self, wire: Wire) -> String {
         self.receive(wire, |packet| describe(&packet)).unwrap_or_default()
     }
 
-    pub fn wait_ms(&mut self, ms: u64) {
+    pub(crate) fn wait_ms(&mut self, ms: u64) {
         self.now = self.now.plus_ms(ms);
         for at in 0..self.shards.len() {
             self.shards[at].ticked(self.now, &mut self.turns[at]);
@@ -163,7 +167,7 @@ impl Bench {
     }
 
     /// Everything that is on its way arrives.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while self.answer()
             | self.deliver_mail()
             | self.commit(usize::MAX)
@@ -173,7 +177,7 @@ impl Bench {
         {}
     }
 
-    pub fn answer(&mut self) -> bool {
+    pub(crate) fn answer(&mut self) -> bool {
         let Some((shard, question)) = self.questions.pop_front() else { return false };
         let answer = match self.refuse_next.take() {
             Some(reason_code) => Identification::Refused(reason_code),
@@ -185,7 +189,7 @@ impl Bench {
         true
     }
 
-    pub fn deliver_mail(&mut self) -> bool {
+    pub(crate) fn deliver_mail(&mut self) -> bool {
         let Some((shard, mail)) = self.mail.pop_front() else { return false };
         let at = usize::from(shard.0);
         self.shards[at].mailed(mail, self.now, &mut self.turns[at]);
@@ -194,7 +198,7 @@ impl Bench {
     }
 
     /// The engine commits; the shards do not know yet.
-    pub fn commit(&mut self, batches: usize) -> bool {
+    pub(crate) fn commit(&mut self, batches: usize) -> bool {
         if !self.engine.has_submissions() {
             return false;
         }
@@ -203,7 +207,7 @@ impl Bench {
         true
     }
 
-    pub fn report_commit(&mut self) -> bool {
+    pub(crate) fn report_commit(&mut self) -> bool {
         let Some((shard, commit)) = self.commits.pop_front() else { return false };
         let at = usize::from(shard.0);
         self.shards[at].committed(commit, self.now, &mut self.turns[at]);
@@ -212,13 +216,13 @@ impl Bench {
     }
 
     /// The engine reads a page; it has not arrived yet.
-    pub fn read_page(&mut self) -> bool {
+    pub(crate) fn read_page(&mut self) -> bool {
         let Some((shard, replay)) = self.replays.pop_front() else { return false };
         self.pages.push_back((shard, self.engine.replay(&replay)));
         true
     }
 
-    pub fn deliver_page(&mut self) -> bool {
+    pub(crate) fn deliver_page(&mut self) -> bool {
         let Some((shard, page)) = self.pages.pop_front() else { return false };
         let at = usize::from(shard.0);
         self.shards[at].replayed(page, self.now, &mut self.turns[at]);
@@ -228,7 +232,7 @@ impl Bench {
 
     /// SIGKILL and a new start on the same disk: with it go all sockets and all that was not
     /// committed.
-    pub fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         for socket in &mut self.sockets {
             socket.is_open = false;
             socket.inbox.clear();
@@ -254,7 +258,7 @@ impl Bench {
         }
     }
 
-    pub fn shut_down(&mut self) {
+    pub(crate) fn shut_down(&mut self) {
         for at in 0..self.shards.len() {
             self.shards[at].shut_down(self.now, &mut self.turns[at]);
             self.end_turn(at);
@@ -328,7 +332,7 @@ impl Bench {
 }
 
 /// A packet in few words, for comparisons.
-pub fn describe(packet: &Packet<'_>) -> String {
+pub(crate) fn describe(packet: &Packet<'_>) -> String {
     let id = |packet_id: Option<flotilla_mqtt::PacketId>| {
         packet_id.map_or(String::new(), |packet_id| format!(" #{}", packet_id.get()))
     };
