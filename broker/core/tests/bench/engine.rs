@@ -22,8 +22,8 @@ impl TestEngine {
         self.submitted.push_back(batch);
     }
 
-    pub(crate) fn has_submissions(&self) -> bool {
-        !self.submitted.is_empty()
+    pub(crate) fn submissions(&self) -> usize {
+        self.submitted.len()
     }
 
     /// The position the next message will get.

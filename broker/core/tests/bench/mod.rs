@@ -199,7 +199,7 @@ impl Bench {
 
     /// The engine commits; the shards do not know yet.
     pub(crate) fn commit(&mut self, batches: usize) -> bool {
-        if !self.engine.has_submissions() {
+        if self.engine.submissions() == 0 {
             return false;
         }
         let group = self.engine.commit(batches);
