@@ -120,9 +120,10 @@ impl Worker {
         let mut has_ended = false;
         for connection in self.ended.drain(..) {
             let Some(attached) = self.sockets.get(connection) else { continue };
-            // The shard has forgotten what is to be closed. What is paused still has something to
-            // say; it comes here again when that is said.
-            if attached.is_closing || (attached.is_paused && !attached.is_broken) {
+            // The shard has forgotten what is to be closed. What is paused, or was until now, may
+            // still have something to say; it comes here again when that is said.
+            let is_unheard = attached.is_paused || attached.has_resumed;
+            if attached.is_closing || (is_unheard && !attached.is_broken) {
                 continue;
             }
             self.shard.closed(connection, now, &mut self.turn);
