@@ -1,15 +1,18 @@
 //! The broker's program.
 
+mod announce;
 mod auth;
 mod cli;
 mod clock;
 mod commits;
 mod config;
 mod crew;
+mod files;
 mod histogram;
 mod net;
 mod ops;
 mod passwd;
+mod run;
 mod start;
 mod worker;
 

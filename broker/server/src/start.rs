@@ -1,41 +1,38 @@
-//! Starting the broker, step by step; ending it.
+//! Starting the broker, step by step.
 
 use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::ExitCode,
-    sync::{
-        Arc, RwLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, RwLock, atomic::AtomicBool},
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use flotilla_core::{id::ShardId, router::Router, shard::Shard, turn::Replay};
 use flotilla_store::{Engine, Options, Recovered, Rocks};
-use rustls::{ServerConfig, crypto::aws_lc_rs};
-use tokio::{runtime::Builder, sync::mpsc, task::JoinSet, time::timeout};
-use tracing::{error, info, warn};
+use rustls::crypto::aws_lc_rs;
+use tokio::{runtime::Builder, sync::mpsc};
+use tracing::error;
 
 use crate::{
     FAILURE, WRONG,
-    auth::{Checker, Passwords},
+    auth::Checker,
     cli,
     clock::Clock,
     commits::Commits,
-    config::{self, Refusal, Scheme, ServerCertificate, Settings, Sync},
+    config::{self, Settings, Sync},
     crew::Crew,
+    files::Files,
     net::{
         development::DevelopmentCertificate,
         listener::{self, Listener},
         mailbox::{Inbound, Mailbox},
-        tls,
     },
     ops::{
         admin::{self, Operations},
         log,
-        shutdown::{Alarm, Order, Signals},
+        shutdown::{Alarm, Signals},
     },
     refuse,
     worker::{self, Shared},
@@ -43,10 +40,6 @@ use crate::{
 
 /// Threads that read pages of the log: one may wait for the disk while the other computes.
 const READERS: usize = 2;
-/// How long the workers have for their last bytes; a little more than they take themselves.
-const WORKERS_END_TIME: Duration = Duration::from_secs(4);
-/// How long the store has for its last commit.
-const STORE_END_TIME: Duration = Duration::from_secs(5);
 
 /// Runs the broker.
 pub(crate) fn serve(arguments: &cli::Serve, log: &cli::Log) -> ExitCode {
@@ -57,9 +50,25 @@ pub(crate) fn serve(arguments: &cli::Serve, log: &cli::Log) -> ExitCode {
         Err(refusal) => return refuse(WRONG, &refusal),
     };
     log::start(log.log_format, settings.level);
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(FAILURE, &error),
+    };
+    // From here on a signal waits until the broker has started, instead of ending it half-way.
+    let context = runtime.enter();
+    let signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return refuse(FAILURE, &error),
+    };
+    drop(context);
     let reread = || config::load(arguments.config.as_deref(), &overrides);
     match Broker::start(settings, clock) {
-        Ok(broker) => broker.run(&reread),
+        Ok(broker) => {
+            let code = runtime.block_on(broker.run(signals, &reread));
+            // A store that does not close in time must not keep the process.
+            runtime.shutdown_background();
+            code
+        }
         Err(sentence) => {
             error!("{sentence}");
             ExitCode::from(WRONG)
@@ -79,41 +88,20 @@ pub(crate) fn check(file: &Path) -> ExitCode {
     }
 }
 
-/// What the files say that a configuration names.
-struct Files {
-    /// By listener.
-    tls: Vec<Option<Arc<ServerConfig>>>,
-    passwords: Option<Passwords>,
-}
-
-impl Files {
-    /// Reads them all. Development certificates that do not exist yet are left out.
-    fn read(settings: &Settings) -> Result<Self, String> {
-        let development = DevelopmentCertificate::new(&settings.certificates_dir());
-        let mut configs = Vec::new();
-        for listener in &settings.listeners {
-            let tls = listener.tls.as_ref().filter(|tls| {
-                tls.certificate != ServerCertificate::Development || development.key.exists()
-            });
-            let config = tls.map(|tls| {
-                tls::configure(tls, (&development.certificate, &development.key))
-                    .map_err(|error| format!("{}: {error}", listener.bind))
-            });
-            configs.push(config.transpose()?);
-        }
-        let passwords = settings.password_file.as_deref().map(Passwords::load).transpose();
-        Ok(Self { tls: configs, passwords: passwords.map_err(|error| error.to_string())? })
-    }
-}
-
 /// A broker whose ports are open.
-struct Broker {
-    settings: Settings,
-    listeners: Vec<(Arc<Listener>, TcpListener)>,
-    operations: Arc<Operations>,
-    workers: Vec<JoinHandle<()>>,
-    shared: Arc<Shared>,
-    alarms: mpsc::UnboundedReceiver<String>,
+pub(crate) struct Broker {
+    /// What is in force.
+    pub(crate) settings: Settings,
+    /// In the order of the settings, with their sockets.
+    pub(crate) listeners: Vec<(Arc<Listener>, TcpListener)>,
+    /// For the operations listener.
+    pub(crate) operations: Arc<Operations>,
+    /// By shard.
+    pub(crate) workers: Vec<JoinHandle<()>>,
+    /// Of all workers.
+    pub(crate) shared: Arc<Shared>,
+    /// Why the broker must end.
+    pub(crate) alarms: mpsc::UnboundedReceiver<String>,
 }
 
 impl Broker {
@@ -173,169 +161,6 @@ impl Broker {
         broker.announce(ops_address, sessions, retained);
         Ok(broker)
     }
-
-    fn announce(&self, ops: Option<SocketAddr>, sessions: usize, retained: usize) {
-        let settings = &self.settings;
-        info!("flotilla {} as node {}", env!("CARGO_PKG_VERSION"), settings.node_name);
-        for ((listener, _), settings) in self.listeners.iter().zip(&settings.listeners) {
-            info!("listening on {}", listener.bind);
-            let development = settings.tls.as_ref().map(|tls| &tls.certificate);
-            let is_public = !listener.bind.address.ip().to_canonical().is_loopback();
-            if is_public && development == Some(&ServerCertificate::Development) {
-                warn!(
-                    "{} shows a development certificate, which other machines do not trust; set \
-                     certificate and key",
-                    listener.bind
-                );
-            }
-        }
-        if let Some(address) = ops {
-            info!("operations on http://{address}");
-        }
-        info!("data in {}, {}", settings.data.display(), durability(settings.sync));
-        info!(
-            "{sessions} sessions and {retained} retained messages recovered, {} workers",
-            settings.workers
-        );
-        for (listener, _) in &self.listeners {
-            info!("try: {}", line_to_try(listener, settings));
-        }
-        info!("ready after {} ms", self.shared.clock.elapsed().as_millis());
-    }
-
-    /// Runs until somebody ends it.
-    fn run(self, reread: &dyn Fn() -> Result<Settings, Refusal>) -> ExitCode {
-        let runtime = match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return refuse(FAILURE, &error),
-        };
-        let code = runtime.block_on(self.run_to_its_end(reread));
-        // A read of the log that has not come back must not keep the process.
-        runtime.shutdown_background();
-        code
-    }
-
-    async fn run_to_its_end(mut self, reread: &dyn Fn() -> Result<Settings, Refusal>) -> ExitCode {
-        let mut signals = match Signals::new() {
-            Ok(signals) => signals,
-            Err(error) => return refuse(FAILURE, &error),
-        };
-        let mut acceptors = JoinSet::new();
-        let next = Arc::new(AtomicUsize::new(0));
-        for (listener, socket) in self.listeners.drain(..) {
-            let mailboxes = Arc::clone(&self.shared.mailboxes);
-            acceptors.spawn(listener.accept(socket, mailboxes, Arc::clone(&next)));
-        }
-        loop {
-            tokio::select! {
-                order = signals.next() => match order {
-                    Order::Reload => self.reload(reread),
-                    Order::End(name) => {
-                        info!("{name}: the broker ends");
-                        break;
-                    }
-                },
-                Some(why) = self.alarms.recv() => {
-                    error!("{why}");
-                    return ExitCode::from(FAILURE);
-                }
-                Some(Ok(Err(error))) = acceptors.join_next() => {
-                    error!("a listener cannot accept connections any more: {error}");
-                    return ExitCode::from(FAILURE);
-                }
-            }
-        }
-        self.operations.is_ready.store(false, Ordering::Release);
-        acceptors.shutdown().await;
-        tokio::select! {
-            code = self.end() => code,
-            order = impatience(&mut signals) => {
-                error!("{order} again: the broker ends at once; what was acknowledged is stored");
-                ExitCode::from(FAILURE)
-            }
-        }
-    }
-
-    async fn end(mut self) -> ExitCode {
-        let start = Instant::now();
-        for mailbox in self.shared.mailboxes.iter() {
-            mailbox.push(Inbound::ShutDown);
-        }
-        let workers = async {
-            while !self.workers.iter().all(JoinHandle::is_finished) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let clean = tokio::select! {
-            end = timeout(WORKERS_END_TIME, workers) => end.is_ok(),
-            Some(why) = self.alarms.recv() => {
-                error!("{why}");
-                return ExitCode::from(FAILURE);
-            }
-        };
-        if !clean {
-            warn!("some clients did not take their last bytes in time");
-        }
-        let engine = Arc::clone(&self.shared.engine);
-        let close = tokio::task::spawn_blocking(move || engine.close());
-        match timeout(STORE_END_TIME, close).await {
-            Ok(Ok(Ok(()))) => {
-                info!("ended after {} ms", start.elapsed().as_millis());
-                ExitCode::SUCCESS
-            }
-            Ok(Ok(Err(error))) => {
-                error!("the store did not close: {error}");
-                ExitCode::from(FAILURE)
-            }
-            Ok(Err(_)) | Err(_) => {
-                error!("the store did not close in time; what was acknowledged is stored");
-                ExitCode::from(FAILURE)
-            }
-        }
-    }
-
-    /// Takes up what has changed in the files, all of it or nothing.
-    fn reload(&self, reread: &dyn Fn() -> Result<Settings, Refusal>) {
-        match reread() {
-            Ok(settings) if settings != self.settings => warn!(
-                "SIGHUP: the configuration has changed; that takes effect when the broker is \
-                 started again, only certificates and passwords are reloaded"
-            ),
-            Ok(_) => {}
-            Err(refusal) => {
-                warn!("SIGHUP: {refusal}; the broker would not start with this configuration");
-            }
-        }
-        match Files::read(&self.settings) {
-            Ok(files) => {
-                let users = files.passwords.as_ref().map(Passwords::len);
-                let mut certificates = 0;
-                for (listener, config) in self.operations.listeners.iter().zip(files.tls) {
-                    if let Some(config) = config {
-                        listener.replace_tls(config);
-                        certificates += 1;
-                    }
-                }
-                self.shared.checker.replace(files.passwords);
-                info!(
-                    "SIGHUP: reloaded the certificates of {certificates} listeners and {} users; \
-                     connections that are open stay",
-                    users.unwrap_or(0)
-                );
-            }
-            Err(sentence) => {
-                error!("SIGHUP: nothing was reloaded, everything stays as it was: {sentence}");
-            }
-        }
-    }
-}
-
-async fn impatience(signals: &mut Signals) -> &'static str {
-    loop {
-        if let Order::End(name) = signals.next().await {
-            return name;
-        }
-    }
 }
 
 fn recover(
@@ -391,43 +216,4 @@ fn store_sync(sync: Sync) -> flotilla_store::Sync {
         Sync::Every(interval) => flotilla_store::Sync::Every(interval.into()),
         Sync::Never => flotilla_store::Sync::Never,
     }
-}
-
-fn durability(sync: Sync) -> String {
-    match sync {
-        Sync::Always => "synced to the disk before each acknowledgement".to_owned(),
-        Sync::Every(interval) => format!(
-            "synced to the disk every {interval}: a power cut loses what was acknowledged since"
-        ),
-        Sync::Never => "synced to the disk when the operating system likes: a power cut may lose \
-                        what was acknowledged"
-            .to_owned(),
-    }
-}
-
-fn line_to_try(listener: &Listener, settings: &Settings) -> String {
-    let mut line = "mosquitto_sub".to_owned();
-    let address = listener.bind.address;
-    if !address.ip().is_unspecified() && !address.ip().to_canonical().is_loopback() {
-        line.push_str(&format!(" -h {}", address.ip()));
-    }
-    if listener.bind.scheme == Scheme::Tls {
-        let of_listener = settings.listeners.iter().find(|known| known.bind.address == address);
-        let is_development = of_listener
-            .and_then(|known| known.tls.as_ref())
-            .is_none_or(|tls| tls.certificate == ServerCertificate::Development);
-        if is_development {
-            let files = DevelopmentCertificate::new(&settings.certificates_dir());
-            line.push_str(&format!(" --cafile {}", files.authority.display()));
-        } else {
-            line.push_str(" --cafile CA.pem");
-        }
-        if listener.access.certificate.is_some() {
-            line.push_str(" --cert DEVICE.pem --key DEVICE.key");
-        }
-    }
-    if !listener.access.anonymous && listener.access.passwords {
-        line.push_str(" -u USER -P PASSWORD");
-    }
-    format!("{line} -p {} -t '#' -v", address.port())
 }

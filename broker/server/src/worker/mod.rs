@@ -8,6 +8,8 @@
 mod carry;
 mod connection;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::{
     cell::RefCell,

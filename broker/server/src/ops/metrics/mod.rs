@@ -12,6 +12,9 @@ use crate::{
     worker::Report,
 };
 
+#[cfg(test)]
+mod tests;
+
 const COMMIT_DURATION: &str = "flotilla_store_commit_duration_seconds";
 const HANDSHAKE_DURATION: &str = "flotilla_tls_handshake_duration_seconds";
 

@@ -1,0 +1,78 @@
+//! What a broker says of itself when it has started.
+
+use std::net::SocketAddr;
+
+use tracing::{info, warn};
+
+use crate::{
+    config::{ListenerSettings, ServerCertificate, Settings, Sync},
+    net::{development::DevelopmentCertificate, listener::Listener},
+    start::Broker,
+};
+
+impl Broker {
+    /// One line a listener, where things are, what to try; the last line says "ready".
+    pub(crate) fn announce(&self, ops: Option<SocketAddr>, sessions: usize, retained: usize) {
+        let settings = &self.settings;
+        info!("flotilla {} as node {}", env!("CARGO_PKG_VERSION"), settings.node_name);
+        for ((listener, _), settings) in self.listeners.iter().zip(&settings.listeners) {
+            info!("listening on {}", listener.bind);
+            let development = settings.tls.as_ref().map(|tls| &tls.certificate);
+            let is_public = !listener.bind.address.ip().to_canonical().is_loopback();
+            if is_public && development == Some(&ServerCertificate::Development) {
+                warn!(
+                    "{} shows a development certificate, which other machines do not trust; set \
+                     certificate and key",
+                    listener.bind
+                );
+            }
+        }
+        if let Some(address) = ops {
+            info!("operations on http://{address}");
+        }
+        info!("data in {}, {}", settings.data.display(), durability(settings.sync));
+        info!(
+            "{sessions} sessions and {retained} retained messages recovered, {} workers",
+            settings.workers
+        );
+        for ((listener, _), of_listener) in self.listeners.iter().zip(&settings.listeners) {
+            info!("try: {}", line_to_try(listener, of_listener, settings));
+        }
+        info!("ready after {} ms", self.shared.clock.elapsed().as_millis());
+    }
+}
+
+fn durability(sync: Sync) -> String {
+    match sync {
+        Sync::Always => "synced to the disk before each acknowledgement".to_owned(),
+        Sync::Every(interval) => format!(
+            "synced to the disk every {interval}: a power cut loses what was acknowledged since"
+        ),
+        Sync::Never => "synced to the disk when the operating system likes: a power cut may lose \
+                        what was acknowledged"
+            .to_owned(),
+    }
+}
+
+fn line_to_try(listener: &Listener, of_listener: &ListenerSettings, settings: &Settings) -> String {
+    let mut line = "mosquitto_sub".to_owned();
+    let address = listener.bind.address;
+    if !address.ip().is_unspecified() && !address.ip().to_canonical().is_loopback() {
+        line.push_str(&format!(" -h {}", address.ip()));
+    }
+    if let Some(tls) = &of_listener.tls {
+        if tls.certificate == ServerCertificate::Development {
+            let files = DevelopmentCertificate::new(&settings.certificates_dir());
+            line.push_str(&format!(" --cafile {}", files.authority.display()));
+        } else {
+            line.push_str(" --cafile CA.pem");
+        }
+        if tls.client_ca.is_some() {
+            line.push_str(" --cert DEVICE.pem --key DEVICE.key");
+        }
+    }
+    if listener.access.passwords && listener.access.certificate.is_none() {
+        line.push_str(" -u USER -P PASSWORD");
+    }
+    format!("{line} -p {} -t '#' -v", address.port())
+}

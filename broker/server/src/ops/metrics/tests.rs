@@ -1,0 +1,116 @@
+//! Pages of metrics, read as Prometheus reads them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, RwLock, atomic::AtomicBool},
+    time::Duration,
+};
+
+use flotilla_core::router::Router;
+use flotilla_store::Memory;
+
+use super::*;
+use crate::{
+    auth::Checker,
+    clock::Clock,
+    commits::Commits,
+    config::{Overrides, Sync, load},
+    crew::Crew,
+    net::listener::Listener,
+    ops::shutdown::Alarm,
+    worker::Shared,
+};
+
+fn operations() -> Operations {
+    let listen = vec!["tcp://127.0.0.1:0".parse().unwrap()];
+    let settings = load(None, &Overrides { listen, ..Overrides::default() }).unwrap();
+    let commits = Commits { mailboxes: Arc::new([]), alarm: Alarm::new().0 };
+    let shared = Shared {
+        router: RwLock::new(Router::default()),
+        mailboxes: Arc::new([]),
+        engine: Arc::new(Memory::new(commits)),
+        readers: Crew::start("reader", 0, 0, drop).unwrap(),
+        checker: Checker::start(None, 0).unwrap(),
+        handshake_time: Duration::from_secs(1),
+        clock: Clock::start(),
+    };
+    Operations {
+        node_name: "site-a".to_owned(),
+        sync: Sync::Always,
+        is_ready: AtomicBool::new(true),
+        listeners: vec![Listener::open(&settings.listeners[0], None).unwrap().0],
+        shared: Arc::new(shared),
+    }
+}
+
+/// Series with their values; refuses what Prometheus would refuse.
+fn parse(page: &str) -> HashMap<String, f64> {
+    let (mut helped, mut typed) = (HashSet::new(), HashMap::new());
+    let mut series = HashMap::new();
+    for line in page.lines().filter(|line| !line.is_empty()) {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, help) = rest.split_once(' ').unwrap();
+            assert!(helped.insert(name) && help.ends_with('.'), "{line}");
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(typed.insert(name, kind).is_none(), "{line}");
+        } else {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(series.insert(name.to_owned(), value.parse().unwrap()).is_none(), "{line}");
+            let family = name.split('{').next().unwrap();
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .filter_map(|suffix| family.strip_suffix(suffix))
+                .find(|family| typed.get(family) == Some(&"histogram"))
+                .unwrap_or(family);
+            assert!(helped.contains(family) && family.starts_with("flotilla_"), "{line}");
+            assert_eq!(typed[family] == "counter", family.ends_with("_total"), "{line}");
+        }
+    }
+    series
+}
+
+#[test]
+fn a_page_for_prometheus() {
+    let operations = operations();
+    let mut metrics = Metrics::new();
+    let mut report = Report::default();
+    report.core.packets_received[3] = 7;
+    report.core.messages_received = [4, 2, 1];
+    report.core.connections_open = 5;
+    report.core.drop_deliveries(DropReason::QueueFull, 9);
+    report.commits.add(Duration::from_micros(300));
+    report.commits.add(Duration::from_micros(400));
+    let series = parse(&metrics.render(&operations, &report));
+    let of = |name: &str| series[name];
+    assert_eq!(of("flotilla_packets_received_total{type=\"publish\"}"), 7.0);
+    assert_eq!(of("flotilla_messages_received_total{qos=\"1\"}"), 2.0);
+    assert_eq!(of("flotilla_messages_dropped_total{reason=\"queue_full\"}"), 9.0);
+    assert_eq!(of("flotilla_connections"), 5.0);
+    assert_eq!(of("flotilla_store_commit_duration_seconds_bucket{le=\"0.00025\"}"), 0.0);
+    assert_eq!(of("flotilla_store_commit_duration_seconds_bucket{le=\"0.0005\"}"), 2.0);
+    assert_eq!(of("flotilla_store_commit_duration_seconds_count"), 2.0);
+    assert!((of("flotilla_store_commit_duration_seconds_sum") - 0.0007).abs() < 1e-9);
+    assert!(of("flotilla_process_cpu_seconds_total") >= 0.0);
+    assert_eq!(of("flotilla_tls_handshake_duration_seconds_count"), 0.0);
+    assert!(
+        series.keys().any(
+            |name| name.starts_with("flotilla_build_info{") && name.contains("node=\"site-a\"")
+        )
+    );
+}
+
+#[test]
+fn a_second_page_adds_only_what_is_new() {
+    let operations = operations();
+    let mut metrics = Metrics::new();
+    let mut report = Report::default();
+    report.core.takeovers = 2;
+    report.commits.add(Duration::from_millis(2));
+    metrics.render(&operations, &report);
+    report.commits.add(Duration::from_millis(4));
+    let series = parse(&metrics.render(&operations, &report));
+    assert_eq!(series["flotilla_takeovers_total"], 2.0);
+    assert_eq!(series["flotilla_store_commit_duration_seconds_count"], 2.0);
+    assert!((series["flotilla_store_commit_duration_seconds_sum"] - 0.006).abs() < 1e-9);
+}
