@@ -395,8 +395,8 @@ impl Packet {
                 let flags = from.u8();
                 assert_eq!(flags & 0xFE, 0, "[MQTT-3.2.2-1] reserved flags of CONNACK");
                 let code = from.u8();
-                // A refusal of the version itself speaks MQTT 3.1.1, whatever was asked for.
-                let properties = if from.is_empty() { vec![] } else { properties(from) };
+                // A broker that does not know the version asked for refuses in one it knows.
+                let properties = if v5 || code == 0x84 { take_properties(from) } else { vec![] };
                 Self::Connack(flags == 1, code, properties)
             }
             3 => Self::Publish(take_publish(first, from, properties)),

@@ -28,7 +28,14 @@ fn connect(version: Version, name: &[u8], level: u8, flags: u8, payload: &[u8]) 
     frame(0x10, &rest)
 }
 
-/// The broker closes; MQTT 5 may name the fault in a CONNACK before. [MQTT-3.1.4-1]
+/// The broker closes; MQTT 5 may name the fault in a CONNACK before, MQTT 3.1.1 may not.
+/// [MQTT-3.1.4-1]
+#[track_caller]
+fn assert_malformed(scene: &Scene, bytes: &[u8], codes: &[u8], why: &str) {
+    assert_refused(scene, bytes, if scene.link.is_v5() { codes } else { &[] }, why);
+}
+
+/// The broker closes, and may say why with one of the codes.
 #[track_caller]
 fn assert_refused(scene: &Scene, bytes: &[u8], codes: &[u8], why: &str) {
     let mut client = scene.open();
@@ -76,7 +83,7 @@ fn flags_that_contradict_each_other(link: Link) {
         (0b0001_1110, &will, "Will QoS 3"),
     ] {
         let bytes = connect(link.version, b"MQTT", link.version.level(), flags, payload);
-        assert_refused(&scene, &bytes, &[0x81, 0x82], why);
+        assert_malformed(&scene, &bytes, &[0x81, 0x82], why);
     }
 }
 
@@ -94,12 +101,12 @@ fn payload_that_does_not_match_the_flags(link: Link) {
         (0b0000_0110, field("a"), "a Will flag without fields"),
     ] {
         let bytes = connect(link.version, b"MQTT", link.version.level(), flags, &payload);
-        assert_refused(&scene, &bytes, &[0x81, 0x82, 0x85], why);
+        assert_malformed(&scene, &bytes, &[0x81, 0x82, 0x85], why);
     }
-    assert_refused(&scene, &frame(0x10, &[]), &[0x81], "nothing at all");
+    assert_malformed(&scene, &frame(0x10, &[]), &[0x81], "nothing at all");
     let mut flags = Connect::new(scene.id("a")).bytes(link.version);
     flags[0] = 0x11;
-    assert_refused(&scene, &flags, &[0x81], "[MQTT-2.1.3-1] flags of the fixed header");
+    assert_malformed(&scene, &flags, &[0x81], "[MQTT-2.1.3-1] flags of the fixed header");
 }
 
 /// [MQTT-1.5.4-1], [MQTT-1.5.4-2], [MQTT-3.1.3-4], [MQTT-3.1.3-11], [MQTT-3.1.3-12]
@@ -108,23 +115,32 @@ fn strings_that_are_not_utf_8(link: Link) {
     for bytes in [&b"a\0b"[..], b"\xFF", b"\xC0\x80", b"\xED\xA0\x80", b"\xF5\x80\x80\x80"] {
         let level = link.version.level();
         let id = connect(link.version, b"MQTT", level, 2, &field(bytes));
-        assert_refused(&scene, &id, &[0x81, 0x82, 0x85], &format!("Client Identifier {bytes:X?}"));
+        assert_malformed(
+            &scene,
+            &id,
+            &[0x81, 0x82, 0x85],
+            &format!("Client Identifier {bytes:X?}"),
+        );
         let user = [field("a"), field(bytes)].concat();
         let user = connect(link.version, b"MQTT", level, 0x82, &user);
-        assert_refused(&scene, &user, &[0x81, 0x82], &format!("User Name {bytes:X?}"));
+        assert_malformed(&scene, &user, &[0x81, 0x82], &format!("User Name {bytes:X?}"));
         let properties: &[u8] = if link.is_v5() { &[0] } else { &[] };
         let will = [field("a"), properties.to_vec(), field(bytes), field("x")].concat();
         let will = connect(link.version, b"MQTT", level, 0x06, &will);
-        assert_refused(&scene, &will, &[0x81, 0x82], &format!("Will Topic {bytes:X?}"));
+        assert_malformed(&scene, &will, &[0x81, 0x82], &format!("Will Topic {bytes:X?}"));
     }
 }
 
 /// [MQTT-4.7.0-1], [MQTT-4.7.3-1]; the topics that the broker keeps for itself.
 fn will_on_a_topic_nobody_may_publish_to(link: Link) {
     let scene = Scene::shared(link);
-    for topic in ["a/+", "#", "", "$SYS/broker/x", "$dead/x"] {
-        let bytes = Connect::new(scene.id("a")).will(Will::new(topic, "x")).bytes(link.version);
-        assert_refused(&scene, &bytes, &[0x81, 0x82, 0x87, 0x90, 0x05, 0x03], topic);
+    let with = |topic| Connect::new(scene.id("a")).will(Will::new(topic, "x")).bytes(link.version);
+    for topic in ["a/+", "#", ""] {
+        assert_malformed(&scene, &with(topic), &[0x81, 0x82, 0x90], topic);
+    }
+    let refusal = if link.is_v5() { [0x87, 0x90] } else { [0x05, 0x05] };
+    for topic in ["$SYS/broker/x", "$dead/x"] {
+        assert_refused(&scene, &with(topic), &refusal, topic);
     }
 }
 
@@ -132,7 +148,7 @@ fn will_on_a_topic_nobody_may_publish_to(link: Link) {
 fn password_needs_a_user_name(link: Link) {
     let scene = Scene::shared(link);
     let payload = [field("a"), field("secret")].concat();
-    assert_refused(&scene, &connect(link.version, b"MQTT", 4, 0x42, &payload), &[], "a password");
+    assert_malformed(&scene, &connect(link.version, b"MQTT", 4, 0x42, &payload), &[], "a password");
 }
 
 /// Section 3.1.2.9: new in MQTT 5.
@@ -159,13 +175,13 @@ fn properties_that_connect_may_not_have(link: Link) {
     ] {
         let connect = Connect { properties, ..Connect::new(scene.id("a")) };
         let why = format!("{:?}", connect.properties);
-        assert_refused(&scene, &connect.bytes(link.version), &[0x81, 0x82], &why);
+        assert_malformed(&scene, &connect.bytes(link.version), &[0x81, 0x82], &why);
     }
     let unknown = [field("MQTT"), vec![5, 2, 0, 0, 2, 0x7F, 0x00], field("a")].concat();
-    assert_refused(&scene, &frame(0x10, &unknown), &[0x81], "an unknown property");
+    assert_malformed(&scene, &frame(0x10, &unknown), &[0x81], "an unknown property");
     let longer = [field("MQTT"), vec![5, 2, 0, 0, 9, 0x21, 0, 1], field("a")].concat();
-    assert_refused(&scene, &frame(0x10, &longer), &[0x81], "properties that are cut");
+    assert_malformed(&scene, &frame(0x10, &longer), &[0x81], "properties that are cut");
     let will = Will::new(scene.topic("a"), "x").with(Property::SessionExpiry(1));
     let bytes = Connect::new(scene.id("a")).will(will).bytes(link.version);
-    assert_refused(&scene, &bytes, &[0x81, 0x82], "a Will with a Session Expiry Interval");
+    assert_malformed(&scene, &bytes, &[0x81, 0x82], "a Will with a Session Expiry Interval");
 }

@@ -1,7 +1,7 @@
 //! PUBLISH packets, acknowledgements that break the format: the connection ends, nothing else.
 
 use flotilla_tests::{
-    Link, Property, Publish, Scene, every_link,
+    Link, Packet, Property, Publish, Scene, every_link,
     packet::{field, frame},
     v5_links,
 };
@@ -155,7 +155,7 @@ fn properties_that_publish_may_not_have(link: Link) {
         vec![Property::WillDelay(1)],
     ] {
         let publish = Publish { properties, ..Publish::new("a", "x").qos(1, 1) };
-        assert_refused(&scene, &publish.bytes(link.version), &[0x81, 0x82]);
+        assert_refused(&scene, &publish.bytes(link.version), &[0x81, 0x82, 0x90]);
     }
 }
 
@@ -168,7 +168,11 @@ fn reason_codes_that_do_not_exist(link: Link) {
             assert_refused(&scene, &frame(first, &[0, 1, code]), &[0x81, 0x82]);
         }
     }
+    // One who leaves need not hear that it left badly.
     for code in [0x01, 0x8B, 0x8E, 0xFF] {
-        assert_refused(&scene, &frame(0xE0, &[code]), &[0x81, 0x82]);
+        let mut client = scene.connect("bad");
+        client.send(&frame(0xE0, &[code]));
+        let last = client.until_closed();
+        assert!(matches!(*last, [] | [Packet::Disconnect(0x81 | 0x82, _)]), "{last:?}");
     }
 }
