@@ -657,3 +657,40 @@ fn shutting_down_tells_everybody_and_writes_everything() {
     assert_eq!(stored.record.unacknowledged.len(), 1);
     assert!(stored.record.disconnected_at_ms.is_some());
 }
+
+#[test]
+fn a_retained_message_beyond_a_limit_is_refused_or_not_retained() {
+    let limits = Limits {
+        retained_messages_max: 1,
+        retained_payload_max: 4,
+        subscriptions_max: 2,
+        ..Limits::default()
+    };
+    let mut b = Bench::with_limits(1, limits);
+    let s = clean(&mut b, "s");
+    subscribe(&mut b, s, "#", QoS::AtLeastOnce);
+    let p = clean(&mut b, "p");
+    let keep = |topic, payload, qos, number| Publish {
+        retain: true,
+        ..publish(topic, payload, qos, number)
+    };
+    b.send(p, &Packet::Publish(keep("a", "1", QoS::AtLeastOnce, 1)));
+    assert_eq!(b.next(p), "PUBACK #1 0x00");
+    assert_eq!(b.next(s), "PUBLISH q1 #1 a=1");
+    b.send(p, &Packet::Publish(keep("b", "2", QoS::AtLeastOnce, 2)));
+    assert_eq!(b.next(p), "PUBACK #2 0x97", "one too many");
+    b.send(p, &Packet::Publish(keep("a", "large", QoS::ExactlyOnce, 3)));
+    assert_eq!(b.next(p), "PUBREC #3 0x97", "too large");
+    assert_eq!(b.next(s), "", "refused is refused");
+    b.send(p, &Packet::Publish(keep("a", "3", QoS::ExactlyOnce, 3)));
+    assert_eq!(b.next(p), "PUBREC #3 0x00", "[MQTT-4.3.3-9]: a new message");
+    assert_eq!(b.next(s), "PUBLISH q1 #2 a=3");
+    b.send(p, &Packet::Publish(keep("a", "large", QoS::AtMostOnce, 0)));
+    assert_eq!(b.next(s), "PUBLISH q0 a=large", "nobody can be told: it is delivered");
+    assert_eq!(b.router.retained_messages(), 0, "and the old one is not the last value");
+    b.send(p, &Packet::Publish(keep("a", "4", QoS::AtMostOnce, 0)));
+    let old = b.connect(0, Connect::new(Version::V3_1_1, "old"));
+    assert_eq!(b.next(old), CONNACK);
+    b.send(old, &Packet::Publish(keep("b", "5", QoS::AtLeastOnce, 1)));
+    assert!(!b.is_open(old), "a positive acknowledgement would lie");
+}

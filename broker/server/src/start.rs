@@ -32,6 +32,7 @@ use crate::{
     ops::{
         admin::{self, Operations},
         log,
+        process::raise_open_files_limit,
         shutdown::{Alarm, Signals},
     },
     refuse,
@@ -54,6 +55,7 @@ pub(crate) fn serve(arguments: &cli::Serve, log: &cli::Log) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return refuse(FAILURE, &error),
     };
+    raise_open_files_limit();
     // From here on a signal waits until the broker has started, instead of ending it half-way.
     let context = runtime.enter();
     let signals = match Signals::new() {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::connection::outbox::Outbox;
+use crate::connection::refusal::Refusal;
 use crate::counters::Counters;
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
@@ -40,6 +41,8 @@ pub(crate) struct Desk {
     pub(crate) stale_records: Vec<SessionKey>,
     /// Sessions whose cursor has moved since it was written.
     pub(crate) moved_cursors: Vec<SessionKey>,
+    /// Connections to end once the turn is over.
+    pub(crate) refused: Vec<(ConnectionKey, Refusal)>,
     /// Mail from this shard to itself.
     pub(crate) own_mail: VecDeque<Mail>,
     pub(crate) scratch: Vec<u8>,
@@ -75,6 +78,7 @@ impl Desk {
             touched: Vec::new(),
             stale_records: Vec::new(),
             moved_cursors: Vec::new(),
+            refused: Vec::new(),
             own_mail: VecDeque::new(),
             scratch: Vec::new(),
             random: seed,

@@ -2,8 +2,10 @@
 
 use flotilla_mqtt::{PacketId, QoS, ReasonCode, RetainHandling, SubscriptionOptions, topic};
 
+use crate::connection::Connection;
 use crate::connection::deliver::{self, Frames};
 use crate::connection::owed::{Acknowledgement, Due};
+use crate::connection::refusal::Refusal;
 use crate::counters::DropReason;
 use crate::id::{ConnectionKey, SessionKey, ShardId, SubscriberKey};
 use crate::limits::Limits;
@@ -119,13 +121,22 @@ impl Shard {
                 Step::Relocate(session) => self.relocate(session, router.exclusive()),
             }
         }
+        assert!(self.desk.steps.is_empty(), "a step makes no further steps");
         self.desk.steps = steps;
         self.desk.changes_router = false;
     }
 
     fn publish(&mut self, step: &PublishStep, router: &mut RouterAccess<'_>, out: &mut Turn) {
         let PublishStep { message, session, acknowledge } = step;
-        let mut waits = message.retain() && self.retain(message, router.exclusive(), out);
+        let mut waits = false;
+        if message.retain() {
+            let is_kept = self.retain(message, acknowledge.is_some(), router.exclusive(), out);
+            if let (false, &Some((connection, packet_id))) = (is_kept, acknowledge) {
+                self.refuse_retained(message, *session, connection, packet_id);
+                return;
+            }
+            waits = true;
+        }
         let session = session.and_then(|key| self.sessions.get_mut(key));
         let publisher = session.as_ref().and_then(|session| session.subscriber);
         if let (Some(session), Some((_, packet_id)), QoS::ExactlyOnce) =
@@ -225,22 +236,55 @@ impl Shard {
         }
     }
 
-    /// Makes the message that of its topic. Says whether the disk must hear of it.
-    fn retain(&mut self, message: &Message, router: &mut Router, out: &mut Turn) -> bool {
+    /// Makes the message that of its topic; false: a limit is reached. Then a publisher who waits
+    /// for an acknowledgement is told, and for others the topic has no retained message: the old
+    /// one is not its last value any more.
+    fn retain(
+        &mut self,
+        message: &Message,
+        can_be_told: bool,
+        router: &mut Router,
+        out: &mut Turn,
+    ) -> bool {
         let Limits { retained_messages_max, retained_payload_max, .. } = *self.desk.limits;
         let is_kept = message.payload().len() <= retained_payload_max
             && router.retain(message, retained_messages_max);
+        let topic = message.topic();
         if is_kept && !message.payload().is_empty() {
             out.batch.writes.push(Write::PutRetained(message.clone()));
-            return true;
+        } else if is_kept || !can_be_told && router.remove_retained(topic) {
+            out.batch.writes.push(Write::DeleteRetained(topic.into()));
         }
         if !is_kept {
-            // The old one is not the topic's last value any more.
-            router.remove_retained(message.topic());
             self.desk.counters.drop_deliveries(DropReason::NotRetained, 1);
         }
-        out.batch.writes.push(Write::DeleteRetained(message.topic().into()));
-        true
+        is_kept
+    }
+
+    /// Tells the publisher of a message that cannot be retained: it goes to nobody.
+    fn refuse_retained(
+        &mut self,
+        message: &Message,
+        session: Option<SessionKey>,
+        key: ConnectionKey,
+        packet_id: PacketId,
+    ) {
+        let connection = self.connections.get_mut(key);
+        let Some((connected, outbox)) = connection.and_then(Connection::connected) else { return };
+        if !connected.negotiated.can_be_told {
+            let reason = "a retained message is too large, or one too many";
+            self.desk.refused.push((key, Refusal::new(ReasonCode::QuotaExceeded, reason)));
+            return;
+        }
+        let acknowledgement = if message.qos() == QoS::ExactlyOnce {
+            if let Some(session) = session.and_then(|key| self.sessions.get_mut(key)) {
+                session.inbound.release(packet_id);
+            }
+            Acknowledgement::Pubrec(packet_id, ReasonCode::QuotaExceeded)
+        } else {
+            Acknowledgement::Puback(packet_id, ReasonCode::QuotaExceeded)
+        };
+        connected.owe(Due::Now, acknowledgement, outbox, &mut self.desk);
     }
 
     fn subscribe(&mut self, step: SubscribeStep, router: &mut Router, out: &mut Turn) {

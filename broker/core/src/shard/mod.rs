@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use flotilla_mqtt::{
-    Connect, DecodeError, Packet, ReasonCode, connect_version, decode, decode_connect,
+    Connect, DecodeError, Packet, ReasonCode, Version, connect_version, decode, decode_connect,
 };
 use slotmap::SlotMap;
 
@@ -276,6 +276,13 @@ impl Shard {
         self.take_steps(router, out);
         self.write_records(out);
         self.submit(out);
+        for (key, refusal) in std::mem::take(&mut self.desk.refused) {
+            let connection = self.connections.get_mut(key).and_then(Connection::connected);
+            let session =
+                connection.and_then(|(connected, _)| self.sessions.get(connected.session));
+            let client_id = session.map(|session| session.client_id.clone());
+            self.break_off(key, client_id, &refusal, out);
+        }
         let mut touched = std::mem::take(&mut self.desk.touched);
         for key in touched.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
@@ -399,7 +406,8 @@ impl Shard {
         }
     }
 
-    /// The first bytes were no CONNECT. Only one who speaks MQTT gets an answer ([MQTT-3.1.2-1]).
+    /// The first bytes were no CONNECT. Only one who speaks MQTT gets an answer ([MQTT-3.1.2-1]);
+    /// in MQTT 3.1.1 only the two that it has a return code for.
     fn refuse_first_packet(
         &mut self,
         key: ConnectionKey,
@@ -408,9 +416,12 @@ impl Shard {
         out: &mut Turn,
     ) {
         let refusal = Refusal::from(error);
-        if let (Some(version), Some(connection)) =
-            (connect_version(bytes), self.connections.get_mut(key))
-        {
+        let has_return_code = matches!(
+            refusal.reason_code,
+            ReasonCode::UnsupportedProtocolVersion | ReasonCode::ClientIdentifierNotValid
+        );
+        let version = connect_version(bytes).filter(|&v| v == Version::V5 || has_return_code);
+        if let (Some(version), Some(connection)) = (version, self.connections.get_mut(key)) {
             let outbox = &mut connection.outbox;
             let counters = &mut self.desk.counters;
             await_session::push_refusal(refusal.reason_code, version, outbox, counters);

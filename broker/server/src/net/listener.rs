@@ -7,12 +7,12 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tracing::{debug, error, info};
+use tracing::{debug, error};
 
 use super::mailbox::{Inbound, Mailbox};
 use crate::config::{Access, Bind, ListenerSettings};
@@ -21,6 +21,8 @@ use crate::config::{Access, Bind, ListenerSettings};
 const BACKLOG: i32 = 1024;
 /// How long nothing is accepted after the operating system had no file descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How long the log does not say so again.
+const EXHAUSTED_SILENCE: Duration = Duration::from_secs(60);
 
 /// An open listener.
 #[derive(Debug)]
@@ -123,14 +125,10 @@ impl Listener {
         next: Arc<AtomicUsize>,
     ) -> io::Result<()> {
         let socket = tokio::net::TcpListener::from_std(socket)?;
-        let mut is_exhausted = false;
+        let mut told_at: Option<Instant> = None;
         loop {
             match socket.accept().await {
                 Ok((stream, peer)) => {
-                    if is_exhausted {
-                        info!("{} accepts connections again", self.bind);
-                        is_exhausted = false;
-                    }
                     let turn = next.fetch_add(1, Ordering::Relaxed);
                     if let (Ok(stream), Some(mailbox)) =
                         (stream.into_std(), workers.get(turn % workers.len()))
@@ -140,13 +138,13 @@ impl Listener {
                 }
                 Err(error) if is_exhaustion(&error) => {
                     self.counts.exhausted.fetch_add(1, Ordering::Relaxed);
-                    if !is_exhausted {
+                    if told_at.is_none_or(|at| at.elapsed() > EXHAUSTED_SILENCE) {
                         error!(
                             "{} cannot accept a connection: {error}; raise the limit of open \
                              files (LimitNOFILE, ulimit -n), or set max_connections",
                             self.bind
                         );
-                        is_exhausted = true;
+                        told_at = Some(Instant::now());
                     }
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 }

@@ -1,6 +1,8 @@
-//! What the operating system says about this process.
+//! This process, as the operating system sees it.
 
 use std::fs;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Numbers of `/proc/self`; 0 where it is not there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +31,15 @@ impl Process {
             open_files_max: open_files_max(&limits),
         }
     }
+}
+
+/// Takes as many file descriptors as the operating system allows. The lower limit that most
+/// programs start with, 1024, is there for those that use select(2).
+pub(crate) fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Who may not is told when there are none left.
+    let _ =
+        setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Fields 14 and 15 of proc_pid_stat(5); the name in field 2 may hold anything but ends with the

@@ -47,9 +47,10 @@ impl Worker {
 
     fn close(&mut self) {
         for connection in self.turn.closes.drain(..) {
-            if let Some(attached) = self.sockets.get_mut(connection) {
-                attached.is_closing = true;
+            // Out of the table at once: the shard may give the key's slot to the next connection.
+            if let Some(attached) = self.sockets.remove(connection) {
                 attached.wake();
+                self.leaving.insert(connection, attached);
             }
         }
     }
@@ -120,10 +121,10 @@ impl Worker {
         let mut has_ended = false;
         for connection in self.ended.drain(..) {
             let Some(attached) = self.sockets.get(connection) else { continue };
-            // The shard has forgotten what is to be closed. What is paused, or was until now, may
-            // still have something to say; it comes here again when that is said.
+            // What is paused, or was until now, may still have something to say; it comes here
+            // again when that is said.
             let is_unheard = attached.is_paused || attached.has_resumed;
-            if attached.is_closing || (is_unheard && !attached.is_broken) {
+            if is_unheard && !attached.is_broken {
                 continue;
             }
             self.shard.closed(connection, now, &mut self.turn);

@@ -51,8 +51,6 @@ pub(super) struct Attached {
     pub(super) has_resumed: bool,
     /// The socket takes no more for now; the task is woken when it does.
     pub(super) is_blocked: bool,
-    /// The shard has ended the connection.
-    pub(super) is_closing: bool,
     /// The peer sends no more.
     is_over: bool,
     /// Nothing reaches the peer any more.
@@ -138,7 +136,6 @@ impl Worker {
             is_paused: false,
             has_resumed: false,
             is_blocked: false,
-            is_closing: false,
             is_over: false,
             is_broken: false,
         };
@@ -154,11 +151,11 @@ impl Worker {
         connection: ConnectionKey,
         context: &mut Context<'_>,
     ) -> Poll<Option<Attached>> {
-        let Some(attached) = self.sockets.get_mut(connection) else { return Poll::Ready(None) };
-        if attached.is_closing {
+        if let Some(attached) = self.leaving.remove(&connection) {
             self.farewells += 1;
-            return Poll::Ready(self.sockets.remove(connection));
+            return Poll::Ready(Some(attached));
         }
+        let Some(attached) = self.sockets.get_mut(connection) else { return Poll::Ready(None) };
         match &mut attached.waker {
             Some(known) => known.clone_from(context.waker()),
             none => *none = Some(context.waker().clone()),
@@ -199,7 +196,7 @@ impl Worker {
             attached.is_broken = true;
             ended.push(connection);
             self.want_turn();
-        } else if taken > 0 && !attached.is_closing {
+        } else if taken > 0 {
             shard.written(connection, taken, now, turn);
         }
         taken > 0

@@ -13,7 +13,7 @@ mod tests;
 
 use std::{
     cell::RefCell,
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     future::poll_fn,
     io,
     pin::{Pin, pin},
@@ -85,6 +85,8 @@ struct Worker {
     shard: Shard,
     turn: Turn,
     sockets: SecondaryMap<ConnectionKey, Attached>,
+    /// Sockets of connections that the shard has ended, until their tasks take them.
+    leaving: HashMap<ConnectionKey, Attached>,
     /// Connections whose socket is gone.
     ended: Vec<ConnectionKey>,
     /// Sockets whose connection has ended, while they send their last bytes.
@@ -176,6 +178,7 @@ impl Worker {
             shard,
             turn: Turn::default(),
             sockets: SecondaryMap::new(),
+            leaving: HashMap::new(),
             ended: Vec::new(),
             farewells: 0,
             scratch: vec![0; READ_MAX].into_boxed_slice(),
@@ -315,7 +318,8 @@ impl Worker {
 
     fn is_drained(&self) -> bool {
         self.drain_until.is_some_and(|until| {
-            (self.sockets.is_empty() && self.farewells == 0) || until <= Instant::now()
+            (self.sockets.is_empty() && self.leaving.is_empty() && self.farewells == 0)
+                || until <= Instant::now()
         })
     }
 }
