@@ -31,6 +31,8 @@ pub struct Ended {
     pub code: Option<i32>,
     /// All that it wrote to stderr.
     pub log: String,
+    /// All that it wrote to stdout, where that was looked at.
+    pub output: String,
 }
 
 #[derive(Debug)]
@@ -62,9 +64,26 @@ impl Broker {
     /// # Panics
     /// When it still runs at the deadline.
     pub fn run(arguments: &[&str]) -> Ended {
-        let mut child = command().args(arguments).spawn().expect("the broker's program runs");
+        Self::run_with(arguments, "")
+    }
+
+    /// As [`Broker::run`], with something to read on stdin.
+    ///
+    /// # Panics
+    /// When it still runs at the deadline.
+    pub fn run_with(arguments: &[&str], input: &str) -> Ended {
+        let mut command = command();
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the broker's program runs");
         let log = Log::follow(&mut child);
-        wait(&mut child, &log)
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        // A program that does not read may be gone already.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        let mut ended = wait(&mut child, &log);
+        let mut stdout = child.stdout.take().expect("stdout is piped");
+        stdout.read_to_string(&mut ended.output).expect("the output is text");
+        ended
     }
 
     /// Starts a second broker with the configuration of this one, changed as asked.
@@ -309,7 +328,7 @@ fn wait(child: &mut Child, log: &Log) -> Ended {
     loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
             log.await_end(until);
-            return Ended { code: status.code(), log: log.text() };
+            return Ended { code: status.code(), log: log.text(), output: String::new() };
         }
         if Instant::now() > until {
             let _ = child.kill();

@@ -211,6 +211,18 @@ impl Client {
         }
     }
 
+    /// Waits for a packet or the end of the connection; whether it was a packet.
+    ///
+    /// # Panics
+    /// When nothing happens until the deadline.
+    #[track_caller]
+    pub fn is_answered(&mut self) -> bool {
+        match self.try_read(Instant::now() + self.deadline) {
+            Ok(packet) => packet.is_some(),
+            Err(_) => panic!("neither an answer nor an end"),
+        }
+    }
+
     /// The end of the connection without another packet.
     ///
     /// # Panics

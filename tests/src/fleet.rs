@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -30,6 +31,18 @@ pub struct Walk {
     pub duplicates: [u64; 2],
     /// Time in which both subscribers, one after the other, got everything.
     pub delivery: Duration,
+}
+
+impl fmt::Display for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { messages, first_half, restarted_in, duplicates, delivery } = self;
+        write!(
+            f,
+            "{messages} messages, none lost; first half published in {first_half:.1?}; restarted \
+             in {restarted_in:.1?}; delivered to each of two subscribers in {delivery:.1?}; \
+             delivered twice: {duplicates:?}"
+        )
+    }
 }
 
 /// Walks the whole path: three devices with certificates over mutual TLS, of which each publishes

@@ -396,7 +396,8 @@ impl Packet {
                 assert_eq!(flags & 0xFE, 0, "[MQTT-3.2.2-1] reserved flags of CONNACK");
                 let code = from.u8();
                 // A broker that does not know the version asked for refuses in one it knows.
-                let properties = if v5 || code == 0x84 { take_properties(from) } else { vec![] };
+                let is_older = if v5 { code == 1 } else { code != 0x84 };
+                let properties = if is_older { vec![] } else { take_properties(from) };
                 Self::Connack(flags == 1, code, properties)
             }
             3 => Self::Publish(take_publish(first, from, properties)),

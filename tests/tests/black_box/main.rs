@@ -4,17 +4,23 @@
 //! (`[MQTT-3.1.4-3]`) and runs once for each version over each transport. A broker that is shared
 //! by many tests serves those that neither stop nor configure it.
 
+mod authentication;
 mod bad_input;
 mod connect;
 mod connect_format;
 mod exchange;
 mod expiry;
 mod flow_control;
+mod mutual_tls;
+mod operations;
+mod persons_path;
 mod publish;
 mod publish_format;
 mod redelivery;
+mod restart;
 mod retained;
 mod session;
+mod start_time;
 mod subscribe;
 mod subscribe_format;
 mod takeover;
