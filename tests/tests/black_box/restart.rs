@@ -119,7 +119,7 @@ fn retained_messages_are_there_after_a_kill(link: Link) {
     }
 }
 
-/// [MQTT-4.4.0-1], [MQTT-3.3.1-1]: unacknowledged PUBLISH, owed PUBREL, the same identifiers.
+/// [MQTT-4.4.0-1], [MQTT-3.3.1-1]: unacknowledged PUBLISH, owed PUBREL.
 fn messages_to_a_client_come_again_after_a_kill(link: Link) {
     let mut scene = Scene::alone(link, Settings::new());
     let (mut client, _) = scene.resume("a");
@@ -164,7 +164,12 @@ fn messages_to_a_client_come_again_after_a_kill(link: Link) {
     }
     assert!(releases.contains(&received.expect("it was sent")), "[MQTT-4.3.3-6] {releases:?}");
     for publish in open {
-        assert!(again.contains(&publish.clone().dup()), "{publish:?} is not in {again:?}");
+        let found = again.iter().find(|again| again.payload == publish.payload);
+        let found = found.unwrap_or_else(|| panic!("{publish:?} is not in {again:?}"));
+        assert!(found.dup, "[MQTT-3.3.1-1] {found:?}");
+        // At QoS 1 the identifier may be another after a crash (docs/adr/0006): it is not written
+        // down for each message, and a client cannot tell the difference.
+        assert!(publish.qos == 1 || found.id == publish.id, "{publish:?} came as {found:?}");
     }
     // A PUBACK of the last moment may be forgotten, the end of QoS 2 may not.
     let payloads: Vec<&str> = again.iter().map(Publish::text).collect();
@@ -335,15 +340,16 @@ fn a_will_is_published_after_a_kill(link: Link) {
         let will = will.with(Property::WillDelay(delay));
         scene.connect_with(&Connect::persistent(scene.id(name)).will(will)).0
     };
-    let mut clients: Vec<Client> = vec![with_will("at once", 0), with_will("delayed", 1)];
-    clients.iter_mut().for_each(Client::ping);
     with_will("left", 0).disconnect();
+    let mut clients: Vec<Client> = vec![with_will("at once", 0), with_will("delayed", 1)];
+    // What is acknowledged now is stored after what was before.
+    clients.iter_mut().for_each(|client| client.publish("will/other", "other", 1));
     killed(&mut scene);
     let (mut watcher, session_present) = scene.resume("watcher");
     assert!(session_present);
-    let mut got = [watcher.take().text().to_owned(), watcher.take().text().to_owned()];
+    let mut got: Vec<String> = (0..4).map(|_| watcher.take().text().to_owned()).collect();
     got.sort();
-    assert_eq!(got, ["at once", "delayed"]);
+    assert_eq!(got, ["at once", "delayed", "other", "other"]);
     watcher.publish("will/end", "end", 1);
     assert_eq!(watcher.take_until("end"), <[&str; 0]>::default());
 }

@@ -16,6 +16,7 @@ every_link! {
     it_outlives_its_publisher,
     the_number_of_them_has_a_limit,
     their_size_has_a_limit,
+    beyond_a_limit_at_qos_0,
 }
 v5_links! { retain_handling, properties_stay, subscription_ids_stand_on_them }
 
@@ -221,6 +222,20 @@ fn their_size_has_a_limit(link: Link) {
     assert_eq!(client.take().topic, "a");
     client.publish("end", "end", 1);
     assert_eq!(client.take_until("end"), <[&str; 0]>::default());
+}
+
+/// At QoS 0 nobody can be told: the message is delivered, and the topic has no retained message any
+/// more, because the old one is not its last value (docs/adr/0006).
+fn beyond_a_limit_at_qos_0(link: Link) {
+    let scene = Scene::alone(link, Settings::new().tables("[retained]\npayload_max = \"1KiB\""));
+    let mut client = scene.connect("a");
+    retain(&mut client, "a", "small", 1);
+    client.subscribe("a", 0);
+    client.take();
+    retain(&mut client, "a", vec![b'x'; 1025], 0);
+    assert_eq!(client.take().payload.len(), 1025);
+    assert_nothing_retained(&mut client, "a");
+    scene.broker().await_metric("flotilla_messages_dropped_total", &["not_retained"], |n| n == 1.0);
 }
 
 /// Refused as a whole: MQTT 5 with 0x97, MQTT 3.1.1 by an end of the connection.

@@ -95,19 +95,15 @@ fn of_many_at_once_one_stays(link: Link) {
         let open = || {
             let mut client = scene.open();
             client.send(&connect);
-            client
+            // One that is overtaken before it is accepted hears nothing. [MQTT-3.14.0-1]
+            client.is_answered().then_some(client)
         };
         let all: Vec<_> = (0..20).map(|_| scope.spawn(open)).collect();
-        all.into_iter().map(|one| one.join().expect("a connection can be opened")).collect()
+        all.into_iter().filter_map(|one| one.join().expect("a connection can be opened")).collect()
     });
     let mut last = scene.resume("a").0;
     for mut client in clients {
-        match client.until_closed().as_slice() {
-            // It was overtaken before it was accepted. [MQTT-3.14.0-1]
-            [] => {}
-            [Packet::Connack(_, 0, _), rest @ ..] => assert_taken_over(rest, link.is_v5()),
-            other => panic!("{other:?}"),
-        }
+        assert_taken_over(&client.until_closed(), link.is_v5());
     }
     last.ping();
 }
