@@ -28,6 +28,8 @@ pub struct Limits {
     pub unsent_bytes_max: usize,
     /// Bytes a shard has submitted for commit from which on its publishers are not read.
     pub uncommitted_bytes_max: usize,
+    /// Bytes of deliveries on their way to another shard from which on publishers are not read.
+    pub mailed_bytes_max: usize,
     /// Messages that wait in memory for a persistent session; more are read from the log later.
     pub tail_messages_max: usize,
     /// Acknowledged messages after which a session's cursor is written at the latest: with
@@ -57,6 +59,7 @@ impl Default for Limits {
             inflight_max: 1024,
             unsent_bytes_max: 1024 * 1024,
             uncommitted_bytes_max: 64 * 1024 * 1024,
+            mailed_bytes_max: 4 * 1024 * 1024,
             tail_messages_max: 1024,
             cursor_lag_max: 256,
             page_messages_max: 512,

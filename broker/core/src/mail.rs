@@ -9,7 +9,19 @@ use crate::turn::{Batch, Target};
 #[derive(Debug)]
 pub enum Mail {
     /// These sessions of yours get this message now; it is not in the log.
-    Deliver(Vec<(Message, Vec<Target>)>),
+    Deliver {
+        /// Who waits for [`Mail::Taken`].
+        from: ShardId,
+        /// In order.
+        deliveries: Vec<(Message, Vec<Target>)>,
+    },
+    /// Your deliveries have been delivered: send more.
+    Taken {
+        /// By whom.
+        shard: ShardId,
+        /// How much it was.
+        bytes: usize,
+    },
     /// To a client identifier's home shard: the connection wants the session.
     Claim {
         /// Client Identifier.

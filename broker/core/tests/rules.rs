@@ -694,3 +694,35 @@ fn a_retained_message_beyond_a_limit_is_refused_or_not_retained() {
     b.send(old, &Packet::Publish(keep("b", "5", QoS::AtLeastOnce, 1)));
     assert!(!b.is_open(old), "a positive acknowledgement would lie");
 }
+
+#[test]
+fn publishers_wait_when_another_shard_does_not_keep_up() {
+    let limits = Limits { mailed_bytes_max: 2_000, ..Limits::default() };
+    let mut b = Bench::with_limits(2, limits);
+    let s = b.connect(1, Connect::new(Version::V5, "s"));
+    assert_eq!(b.next(s), CONNACK);
+    subscribe(&mut b, s, "#", QoS::AtMostOnce);
+    let p = clean(&mut b, "p");
+    b.commits_at_once = false;
+    for number in 0..100 {
+        send(&mut b, p, "a", &number.to_string(), QoS::AtMostOnce, 0);
+    }
+    assert!(b.waiting_mail() < 25, "{} mails wait", b.waiting_mail());
+    b.settle();
+    for number in 0..100 {
+        assert_eq!(b.next(s), format!("PUBLISH q0 a={number}"));
+    }
+}
+
+#[test]
+fn a_timer_far_ahead_is_kept() {
+    let mut b = Bench::new(1);
+    let s = b.connect(0, persistent("s", 3_600));
+    b.cut(s);
+    for _ in 0..5 {
+        b.wait_ms(11 * 60 * 1_000);
+        assert!(b.engine.session("s").is_some());
+    }
+    b.wait_ms(5 * 60 * 1_000 + 1);
+    assert!(b.engine.session("s").is_none());
+}

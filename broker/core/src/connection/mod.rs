@@ -48,6 +48,8 @@ pub enum Identification {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) peer: Peer,
+    /// Monotonic milliseconds.
+    pub(crate) opened_ms: u64,
     pub(crate) outbox: Outbox,
     /// Whether its socket must not be read.
     pub(crate) is_paused: bool,
@@ -67,8 +69,9 @@ pub(crate) enum Phase {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: Peer) -> Self {
-        Self { peer, outbox: Outbox::default(), is_paused: false, phase: Phase::AwaitConnect }
+    pub(crate) fn new(peer: Peer, opened_ms: u64) -> Self {
+        let outbox = Outbox::default();
+        Self { peer, opened_ms, outbox, is_paused: false, phase: Phase::AwaitConnect }
     }
 
     /// What a connection with a session works with.

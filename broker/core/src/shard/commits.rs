@@ -1,13 +1,10 @@
 //! What happens when the engine has committed.
 
-use std::collections::VecDeque;
-
 use flotilla_mqtt::ReasonCode;
 
 use crate::connection::deliver::{self, Header};
 use crate::connection::exchange;
-use crate::id::{ConnectionKey, Position, SessionKey, Ticket};
-use crate::limits::Limits;
+use crate::id::{Position, SessionKey, Ticket};
 use crate::mail::Commit;
 use crate::session::Link;
 use crate::session::outbound::Stored;
@@ -15,22 +12,6 @@ use crate::shard::Shard;
 use crate::shard::desk::Waiter;
 use crate::time::Now;
 use crate::turn::Turn;
-
-/// What this shard has submitted and the engine has not committed.
-#[derive(Debug, Default)]
-pub(super) struct Backlog {
-    batches: VecDeque<(Ticket, usize)>,
-    bytes: usize,
-    /// Connections that are not read because of it.
-    pub(super) paused: Vec<ConnectionKey>,
-}
-
-impl Backlog {
-    /// Whether publishers must wait for the disk.
-    pub(super) fn is_full(&self, limits: &Limits) -> bool {
-        self.bytes > limits.uncommitted_bytes_max
-    }
-}
 
 impl Shard {
     /// The engine committed a group.
@@ -55,9 +36,7 @@ impl Shard {
             }
         }
         self.desk.log_end = self.desk.log_end.max(commit.end);
-        if self.backlog.bytes <= self.desk.limits.uncommitted_bytes_max / 2 {
-            self.resume_publishers(out);
-        }
+        self.resume_publishers(out);
         self.take_own_mail(out);
     }
 
@@ -71,20 +50,13 @@ impl Shard {
         }
         out.batch.shard = self.desk.id;
         out.batch.ticket = self.desk.ticket;
-        let bytes = out.batch.bytes();
-        self.backlog.batches.push_back((self.desk.ticket, bytes));
-        self.backlog.bytes += bytes;
+        self.desk.backlog.submitted(self.desk.ticket, out.batch.bytes());
         self.desk.ticket = Ticket(self.desk.ticket.0 + 1);
     }
 
     fn commit_batch(&mut self, ticket: Ticket, first: Position, out: &mut Turn) {
         self.desk.committed = ticket;
-        while let Some(&(submitted, bytes)) = self.backlog.batches.front()
-            && submitted <= ticket
-        {
-            self.backlog.batches.pop_front();
-            self.backlog.bytes -= bytes;
-        }
+        self.desk.backlog.committed(ticket);
         while let Some((waits_for, _)) = self.desk.waiters.front()
             && *waits_for <= ticket
             && let Some((_, waiter)) = self.desk.waiters.pop_front()
@@ -141,8 +113,12 @@ impl Shard {
         deliver::pump(session, connected, outbox, desk, out);
     }
 
-    fn resume_publishers(&mut self, out: &mut Turn) {
-        for key in self.backlog.paused.drain(..) {
+    /// Reads publishers again when there is room.
+    pub(super) fn resume_publishers(&mut self, out: &mut Turn) {
+        if !self.desk.backlog.has_room(&self.desk.limits) {
+            return;
+        }
+        for key in self.desk.backlog.paused.drain(..) {
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.is_paused = false;
                 out.resumed.push(key);

@@ -9,6 +9,7 @@ use crate::counters::Counters;
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
 use crate::mail::Mail;
+use crate::shard::backlog::Backlog;
 use crate::shard::fanout::Step;
 use crate::shard::timers::Timers;
 use crate::time::Now;
@@ -43,6 +44,7 @@ pub(crate) struct Desk {
     pub(crate) moved_cursors: Vec<SessionKey>,
     /// Connections to end once the turn is over.
     pub(crate) refused: Vec<(ConnectionKey, Refusal)>,
+    pub(crate) backlog: Backlog,
     /// Mail from this shard to itself.
     pub(crate) own_mail: VecDeque<Mail>,
     pub(crate) scratch: Vec<u8>,
@@ -79,6 +81,7 @@ impl Desk {
             stale_records: Vec::new(),
             moved_cursors: Vec::new(),
             refused: Vec::new(),
+            backlog: Backlog::default(),
             own_mail: VecDeque::new(),
             scratch: Vec::new(),
             random: seed,

@@ -109,16 +109,23 @@ impl Shard {
             self.end_session(key, out);
             return;
         }
-        let now_ms = self.desk.now.monotonic_ms;
-        if let Some(will) = &session.will {
-            self.desk.timers.set(now_ms + will.delay_ms(), Timer::Will(key));
+        self.check_will(key);
+        if let Some(expires_at_ms) = self.sessions.get(key).and_then(|s| s.expires_at_ms()) {
+            self.desk.timers.set_unix(self.desk.now, expires_at_ms, Timer::Expiry(key));
+        }
+        self.mark_stale(key);
+    }
+
+    /// For a session without a connection that has come from elsewhere.
+    pub(super) fn set_session_timers(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let now = self.desk.now;
+        if let (Some(will), Some(since_ms)) = (&session.will, session.disconnected_at_ms) {
+            self.desk.timers.set_unix(now, since_ms + will.delay_ms(), Timer::Will(key));
         }
         if let Some(expires_at_ms) = session.expires_at_ms() {
-            let left_ms = expires_at_ms.saturating_sub(self.desk.now.unix_ms);
-            self.desk.timers.set(now_ms + left_ms, Timer::Expiry(key));
+            self.desk.timers.set_unix(now, expires_at_ms, Timer::Expiry(key));
         }
-        self.check_will(key);
-        self.mark_stale(key);
     }
 
     /// Publishes the Will of a session that has been alone for its Will Delay Interval.
@@ -127,7 +134,9 @@ impl Shard {
         let Some(disconnected_at_ms) = session.disconnected_at_ms else { return };
         let now = self.desk.now;
         let Some(will) = &session.will else { return };
-        if disconnected_at_ms + will.delay_ms() > now.unix_ms {
+        let due_ms = disconnected_at_ms + will.delay_ms();
+        if due_ms > now.unix_ms {
+            self.desk.timers.set_unix(now, due_ms, Timer::Will(key));
             return;
         }
         let message = will.publish(now, &mut self.desk.scratch);
@@ -140,7 +149,9 @@ impl Shard {
     pub(super) fn check_expiry(&mut self, key: SessionKey, out: &mut Turn) {
         let Some(session) = self.sessions.get(key) else { return };
         let Some(expires_at_ms) = session.expires_at_ms() else { return };
-        if expires_at_ms <= self.desk.now.unix_ms {
+        if expires_at_ms > self.desk.now.unix_ms {
+            self.desk.timers.set_unix(self.desk.now, expires_at_ms, Timer::Expiry(key));
+        } else {
             self.desk.counters.sessions_expired += 1;
             self.end_session(key, out);
         }

@@ -13,7 +13,8 @@ use crate::mail::Mail;
 use crate::message::{Message, MessageParts};
 use crate::router::{Match, Router, Subscriber};
 use crate::shard::Shard;
-use crate::shard::desk::Waiter;
+use crate::shard::backlog::mail_bytes;
+use crate::shard::desk::{Desk, Waiter};
 use crate::subscription::{SubscribedFrom, Subscription, Terms};
 use crate::turn::{Append, Target, Turn, Write};
 
@@ -191,7 +192,7 @@ impl Shard {
             } else if subscriber.shard == self.desk.id {
                 self.scratch.own.push(target);
             } else {
-                mail_delivery(message, subscriber.shard, target, out);
+                mail_delivery(message, subscriber.shard, target, &mut self.desk, out);
             }
         }
         let mut own = std::mem::take(&mut self.scratch.own);
@@ -463,9 +464,16 @@ fn refuse_filter(filter: &str, is_full: bool, limits: &Limits) -> Option<ReasonC
 }
 
 /// One mail a shard and turn.
-fn mail_delivery(message: &Message, shard: ShardId, target: Target, out: &mut Turn) {
+fn mail_delivery(
+    message: &Message,
+    shard: ShardId,
+    target: Target,
+    desk: &mut Desk,
+    out: &mut Turn,
+) {
+    desk.backlog.mailed(shard, mail_bytes(message, 1));
     let deliveries = out.mail.iter_mut().rev().find_map(|(to, mail)| match mail {
-        Mail::Deliver(deliveries) if *to == shard => Some(deliveries),
+        Mail::Deliver { deliveries, .. } if *to == shard => Some(deliveries),
         _ => None,
     });
     match deliveries {
@@ -473,6 +481,9 @@ fn mail_delivery(message: &Message, shard: ShardId, target: Target, out: &mut Tu
             Some((last, targets)) if last.is_same(message) => targets.push(target),
             _ => deliveries.push((message.clone(), vec![target])),
         },
-        None => out.mail.push((shard, Mail::Deliver(vec![(message.clone(), vec![target])]))),
+        None => {
+            let deliveries = vec![(message.clone(), vec![target])];
+            out.mail.push((shard, Mail::Deliver { from: desk.id, deliveries }));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One shard: its connections, its sessions, its part of the directory.
 
+mod backlog;
 mod commits;
 pub(crate) mod desk;
 mod directory;
@@ -49,7 +50,6 @@ pub struct Shard {
     directory: Directory,
     desk: Desk,
     scratch: Scratch,
-    backlog: commits::Backlog,
 }
 
 /// How long a cursor that moved may wait to be written.
@@ -66,7 +66,6 @@ impl Shard {
             directory: Directory::default(),
             desk: Desk::new(id, shards, limits, seed),
             scratch: Scratch::default(),
-            backlog: commits::Backlog::default(),
         }
     }
 
@@ -81,7 +80,6 @@ impl Shard {
     ) {
         self.desk.now = now;
         self.desk.log_end = log_end;
-        let will_due_ms = stored.record.disconnected_at_ms.unwrap_or(now.unix_ms);
         let session = Session::recovered(stored, &self.desk.limits, now);
         let client_id = session.client_id.clone();
         self.directory.recover(client_id.clone(), self.desk.id);
@@ -99,14 +97,7 @@ impl Shard {
             }
             session.subscriber = Some(subscriber);
         }
-        let on_monotonic = |unix_ms: u64| now.monotonic_ms + unix_ms.saturating_sub(now.unix_ms);
-        if let Some(will) = &session.will {
-            let due_ms = will_due_ms + will.delay_ms();
-            self.desk.timers.set(on_monotonic(due_ms), Timer::Will(key));
-        }
-        if let Some(expires_at_ms) = session.expires_at_ms() {
-            self.desk.timers.set(on_monotonic(expires_at_ms), Timer::Expiry(key));
-        }
+        self.set_session_timers(key);
         if is_stale {
             self.mark_stale(key);
         }
@@ -116,9 +107,9 @@ impl Shard {
     pub fn opened(&mut self, peer: Peer, now: Now, _: &mut Turn) -> ConnectionKey {
         self.desk.now = now;
         self.desk.counters.connections_open += 1;
-        let key = self.connections.insert(Connection::new(peer));
+        let key = self.connections.insert(Connection::new(peer, now.monotonic_ms));
         let due_ms = now.monotonic_ms + self.desk.limits.connect_timeout_ms;
-        self.desk.timers.set(due_ms, Timer::Connect(key));
+        self.desk.timers.set(now, due_ms, Timer::Connect(key));
         key
     }
 
@@ -320,7 +311,7 @@ impl Shard {
     /// As many whole packets as there are. 0: not one.
     fn consume_packets(&mut self, key: ConnectionKey, bytes: &[u8], out: &mut Turn) -> usize {
         let Some(connection) = self.connections.get_mut(key) else { return bytes.len() };
-        let is_backed_up = self.backlog.is_full(&self.desk.limits);
+        let is_backed_up = self.desk.backlog.is_full(&self.desk.limits);
         let Some((connected, outbox)) = connection.connected() else { return 0 };
         let Some(session) = self.sessions.get_mut(connected.session) else { return 0 };
         connected.last_received_ms = self.desk.now.monotonic_ms;
@@ -339,7 +330,7 @@ impl Shard {
             match connected.received(&packet, session, outbox, &mut self.desk, out) {
                 Ok(Flow::Stay) if is_publish && is_backed_up => {
                     connection.is_paused = true;
-                    self.backlog.paused.push(key);
+                    self.desk.backlog.paused.push(key);
                     out.paused.push(key);
                     break None;
                 }
@@ -479,12 +470,7 @@ impl Shard {
 
     fn fire(&mut self, timer: Timer, out: &mut Turn) {
         match timer {
-            Timer::Connect(key) => {
-                let phase = self.connections.get(key).map(|connection| &connection.phase);
-                if matches!(phase, Some(Phase::AwaitConnect)) {
-                    self.end(key, Ending::refused(ConnectOutcome::TimedOut), out);
-                }
-            }
+            Timer::Connect(key) => self.check_connect(key, out),
             Timer::KeepAlive(key) => self.check_keep_alive(key, out),
             Timer::Will(key) => self.check_will(key),
             Timer::Expiry(key) => self.check_expiry(key, out),
@@ -492,6 +478,19 @@ impl Shard {
                 let moved = std::mem::take(&mut self.desk.moved_cursors);
                 self.write_cursors(&moved, out);
             }
+        }
+    }
+
+    fn check_connect(&mut self, key: ConnectionKey, out: &mut Turn) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if !matches!(connection.phase, Phase::AwaitConnect) {
+            return;
+        }
+        let due_ms = connection.opened_ms + self.desk.limits.connect_timeout_ms;
+        if due_ms > self.desk.now.monotonic_ms {
+            self.desk.timers.set(self.desk.now, due_ms, Timer::Connect(key));
+        } else {
+            self.end(key, Ending::refused(ConnectOutcome::TimedOut), out);
         }
     }
 
@@ -506,7 +505,7 @@ impl Shard {
         }
         let due_ms = connected.last_received_ms + silence_ms_max;
         if due_ms > self.desk.now.monotonic_ms {
-            self.desk.timers.set(due_ms, Timer::KeepAlive(key));
+            self.desk.timers.set(self.desk.now, due_ms, Timer::KeepAlive(key));
             return;
         }
         self.desk.counters.keep_alive_timeouts += 1;
@@ -530,7 +529,7 @@ impl Shard {
         if !std::mem::replace(&mut session.is_cursor_listed, true) {
             if self.desk.moved_cursors.is_empty() {
                 let due_ms = self.desk.now.monotonic_ms + CURSOR_DELAY_MS;
-                self.desk.timers.set(due_ms, Timer::Cursors);
+                self.desk.timers.set(self.desk.now, due_ms, Timer::Cursors);
             }
             self.desk.moved_cursors.push(key);
         }

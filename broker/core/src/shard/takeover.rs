@@ -11,21 +11,28 @@ use crate::id::{ClientId, ConnectionKey, SessionKey, ShardId, Ticket};
 use crate::mail::Mail;
 use crate::notice::Notice;
 use crate::session::{Link, Session};
-use crate::shard::Shard;
 use crate::shard::desk::Waiter;
 use crate::shard::directory::Decision;
 use crate::shard::ending::Ending;
 use crate::shard::fanout::Step;
 use crate::shard::timers::Timer;
+use crate::shard::{Shard, backlog};
 use crate::turn::{Page, Turn};
 
 impl Shard {
     pub(super) fn open_mail(&mut self, mail: Mail, out: &mut Turn) {
         match mail {
-            Mail::Deliver(deliveries) => {
+            Mail::Deliver { from, deliveries } => {
+                let mut bytes = 0;
                 for (message, targets) in deliveries {
+                    bytes += backlog::mail_bytes(&message, targets.len());
                     self.deliver(&message, targets.into_iter(), out);
                 }
+                self.desk.mail(from, Mail::Taken { shard: self.desk.id, bytes }, out);
+            }
+            Mail::Taken { shard, bytes } => {
+                self.desk.backlog.taken(shard, bytes);
+                self.resume_publishers(out);
             }
             Mail::Claim { client_id, shard, connection } => {
                 match self.directory.claim(&client_id, shard, connection) {
@@ -184,20 +191,6 @@ impl Shard {
         key
     }
 
-    fn set_session_timers(&mut self, key: SessionKey) {
-        let session = &self.sessions[key];
-        let disconnected_at_ms = session.disconnected_at_ms.unwrap_or(self.desk.now.unix_ms);
-        let now = self.desk.now;
-        let due = |unix_ms: u64| now.monotonic_ms + unix_ms.saturating_sub(now.unix_ms);
-        if let Some(will) = &session.will {
-            let due_ms = due(disconnected_at_ms + will.delay_ms());
-            self.desk.timers.set(due_ms, Timer::Will(key));
-        }
-        if let Some(expires_at_ms) = session.expires_at_ms() {
-            self.desk.timers.set(due(expires_at_ms), Timer::Expiry(key));
-        }
-    }
-
     /// CONNACK leaves: what the session promises is on disk. Then what is owed, then messages.
     pub(super) fn open(&mut self, session_key: SessionKey, out: &mut Turn) {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
@@ -219,7 +212,8 @@ impl Shard {
         out.notices.push(Notice::Connected { client_id, identity, session_present });
         if let Some(silence_ms_max) = connected.negotiated.silence_ms_max {
             connected.last_received_ms = desk.now.monotonic_ms;
-            desk.timers.set(desk.now.monotonic_ms + silence_ms_max, Timer::KeepAlive(key));
+            let due_ms = desk.now.monotonic_ms + silence_ms_max;
+            desk.timers.set(desk.now, due_ms, Timer::KeepAlive(key));
         }
         for packet_id in session.outbound.resume() {
             exchange::push_pubrel(packet_id, ReasonCode::Success, connected, outbox, desk);

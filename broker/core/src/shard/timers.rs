@@ -4,6 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::id::{ConnectionKey, SessionKey};
+use crate::time::Now;
+
+/// Timers further ahead than ten minutes are set in steps.
+const AHEAD_MS_MAX: u64 = 10 * 60 * 1_000;
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,8 +24,9 @@ pub(crate) enum Timer {
     Cursors,
 }
 
-/// Timers are never cancelled: whoever is called looks whether the time has really come. So a
-/// packet that arrives costs nothing here.
+/// Timers are never cancelled: whoever is called looks whether the time has really come, and sets
+/// another one if not. So a packet that arrives costs nothing here. No timer is set further ahead
+/// than [`AHEAD_MS_MAX`], so what is set for connections and sessions that are no more goes soon.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(u64, Timer)>>,
@@ -29,8 +34,14 @@ pub(crate) struct Timers {
 
 impl Timers {
     /// `due_ms`: on the monotonic clock.
-    pub(crate) fn set(&mut self, due_ms: u64, timer: Timer) {
+    pub(crate) fn set(&mut self, now: Now, due_ms: u64, timer: Timer) {
+        let due_ms = due_ms.min(now.monotonic_ms + AHEAD_MS_MAX);
         self.heap.push(Reverse((due_ms, timer)));
+    }
+
+    /// As [`Timers::set`], for an instant on the Unix clock.
+    pub(crate) fn set_unix(&mut self, now: Now, unix_ms: u64, timer: Timer) {
+        self.set(now, now.monotonic_ms + unix_ms.saturating_sub(now.unix_ms), timer);
     }
 
     pub(crate) fn next_due_ms(&self) -> Option<u64> {

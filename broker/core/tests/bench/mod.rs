@@ -189,6 +189,10 @@ impl Bench {
         true
     }
 
+    pub(crate) fn waiting_mail(&self) -> usize {
+        self.mail.len()
+    }
+
     pub(crate) fn deliver_mail(&mut self) -> bool {
         let Some((shard, mail)) = self.mail.pop_front() else { return false };
         let at = usize::from(shard.0);
