@@ -30,7 +30,7 @@ impl Worker {
         let mut sends = mem::take(&mut self.turn.sends);
         let mut has_written = false;
         for send in sends.drain(..) {
-            let Some(attached) = self.sockets.get_mut(send.connection) else { continue };
+            let Some(attached) = self.sockets.get_mut(&send.connection) else { continue };
             attached.outgoing.push(send.bytes);
             if attached.is_blocked {
                 continue;
@@ -48,7 +48,7 @@ impl Worker {
     fn close(&mut self) {
         for connection in self.turn.closes.drain(..) {
             // Out of the table at once: the shard may give the key's slot to the next connection.
-            if let Some(attached) = self.sockets.remove(connection) {
+            if let Some(attached) = self.sockets.remove(&connection) {
                 attached.wake();
                 self.leaving.insert(connection, attached);
             }
@@ -82,7 +82,7 @@ impl Worker {
         let mut has_answered = false;
         for question in mem::take(&mut self.turn.questions) {
             let connection = question.connection;
-            let Some(attached) = self.sockets.get(connection) else { continue };
+            let Some(attached) = self.sockets.get(&connection) else { continue };
             let access = attached.place.listener.access;
             let answer = match judge(access, attached.identity.as_deref(), question) {
                 Verdict::Known(answer) => Some(answer),
@@ -102,12 +102,12 @@ impl Worker {
     /// it that could pause it.
     fn pause_and_resume(&mut self) {
         for connection in self.turn.paused.drain(..) {
-            if let Some(attached) = self.sockets.get_mut(connection) {
+            if let Some(attached) = self.sockets.get_mut(&connection) {
                 attached.is_paused = true;
             }
         }
         for connection in self.turn.resumed.drain(..) {
-            if let Some(attached) = self.sockets.get_mut(connection) {
+            if let Some(attached) = self.sockets.get_mut(&connection) {
                 attached.is_paused = false;
                 attached.has_resumed = true;
                 attached.wake();
@@ -120,7 +120,7 @@ impl Worker {
     pub(super) fn end_connections(&mut self, now: Now) -> bool {
         let mut has_ended = false;
         for connection in self.ended.drain(..) {
-            let Some(attached) = self.sockets.get(connection) else { continue };
+            let Some(attached) = self.sockets.get(&connection) else { continue };
             // What is paused, or was until now, may still have something to say; it comes here
             // again when that is said.
             let is_unheard = attached.is_paused || attached.has_resumed;
@@ -128,7 +128,7 @@ impl Worker {
                 continue;
             }
             self.shard.closed(connection, now, &mut self.turn);
-            if let Some(attached) = self.sockets.remove(connection) {
+            if let Some(attached) = self.sockets.remove(&connection) {
                 attached.wake();
             }
             has_ended = true;

@@ -155,7 +155,7 @@ impl Worker {
             self.farewells += 1;
             return Poll::Ready(Some(attached));
         }
-        let Some(attached) = self.sockets.get_mut(connection) else { return Poll::Ready(None) };
+        let Some(attached) = self.sockets.get_mut(&connection) else { return Poll::Ready(None) };
         match &mut attached.waker {
             Some(known) => known.clone_from(context.waker()),
             none => *none = Some(context.waker().clone()),
@@ -182,7 +182,7 @@ impl Worker {
         context: &mut Context<'_>,
     ) -> bool {
         let Self { sockets, turn, shard, ended, .. } = self;
-        let Some(attached) = sockets.get_mut(connection) else { return false };
+        let Some(attached) = sockets.get_mut(&connection) else { return false };
         if attached.is_broken {
             return false;
         }
@@ -205,7 +205,7 @@ impl Worker {
     fn read(&mut self, connection: ConnectionKey, context: &mut Context<'_>) {
         let now = self.now();
         let Self { sockets, shard, turn, scratch, ended, .. } = self;
-        let Some(attached) = sockets.get_mut(connection) else { return };
+        let Some(attached) = sockets.get_mut(&connection) else { return };
         if attached.is_paused || attached.is_broken {
             return;
         }

@@ -13,7 +13,7 @@ mod tests;
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     future::poll_fn,
     io,
     pin::{Pin, pin},
@@ -32,7 +32,7 @@ use flotilla_core::{
     turn::{Replay, Turn},
 };
 use flotilla_store::Engine;
-use slotmap::SecondaryMap;
+use hashbrown::HashMap;
 use tokio::{
     runtime::{Builder, LocalOptions},
     task::{coop, spawn_local},
@@ -84,7 +84,8 @@ struct Worker {
     mailbox: Arc<Mailbox>,
     shard: Shard,
     turn: Turn,
-    sockets: SecondaryMap<ConnectionKey, Attached>,
+    /// By the whole key: within one turn the shard can end a connection and open another in its slot.
+    sockets: HashMap<ConnectionKey, Attached>,
     /// Sockets of connections that the shard has ended, until their tasks take them.
     leaving: HashMap<ConnectionKey, Attached>,
     /// Connections whose socket is gone.
@@ -177,7 +178,7 @@ impl Worker {
             shared,
             shard,
             turn: Turn::default(),
-            sockets: SecondaryMap::new(),
+            sockets: HashMap::new(),
             leaving: HashMap::new(),
             ended: Vec::new(),
             farewells: 0,
@@ -247,7 +248,7 @@ impl Worker {
                     self.shard.replay_failed(session, now, &mut self.turn);
                 }
                 Inbound::Identified(connection, answer) => {
-                    if self.sockets.contains_key(connection) {
+                    if self.sockets.contains_key(&connection) {
                         self.shard.identified(connection, answer, now, &mut self.turn);
                     }
                 }
