@@ -47,7 +47,7 @@ impl Worker {
 
     fn close(&mut self) {
         for connection in self.turn.closes.drain(..) {
-            // Out of the table at once: the shard may give the key's slot to the next connection.
+            // The shard has forgotten it; from here on its task has it to itself.
             if let Some(attached) = self.sockets.remove(&connection) {
                 attached.wake();
                 self.leaving.insert(connection, attached);

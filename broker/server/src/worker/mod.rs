@@ -126,8 +126,13 @@ pub(crate) fn start(
             Err(error) => return alarm.raise(format!("worker {number} cannot run: {error}")),
         };
         let worker = Rc::new(RefCell::new(Worker::new(number, shard, shared)));
-        // The turn must not stop in the middle because it has used up a task's share.
-        runtime.block_on(coop::unconstrained(take_turns(worker)));
+        // The turn must not stop in the middle because it has used up a task's share. It is a task
+        // of its own because what `block_on` runs is not in the queue: it waits for another look
+        // at the sockets, or runs after 61 tasks although more are ready.
+        let turns = runtime.spawn_local(coop::unconstrained(take_turns(worker)));
+        if let Err(panic) = runtime.block_on(turns) {
+            std::panic::resume_unwind(panic.into_panic());
+        }
     })
 }
 
