@@ -63,7 +63,7 @@ impl Client {
     #[track_caller]
     pub fn connect(&mut self, connect: &Connect) -> (bool, Vec<Property>) {
         self.send(&connect.bytes(self.version));
-        match self.next() {
+        match self.next_packet() {
             Packet::Connack(session_present, 0, properties) => (session_present, properties),
             other => panic!("{connect:?} was answered with {other:?}"),
         }
@@ -96,7 +96,7 @@ impl Client {
     /// # Panics
     /// At the deadline, or when the connection ends.
     #[track_caller]
-    pub fn next(&mut self) -> Packet {
+    pub fn next_packet(&mut self) -> Packet {
         self.kept.pop_front().unwrap_or_else(|| self.read())
     }
 
@@ -106,7 +106,7 @@ impl Client {
     /// When it is another.
     #[track_caller]
     pub fn expect(&mut self, packet: &Packet) {
-        assert_eq!(&self.next(), packet);
+        assert_eq!(&self.next_packet(), packet);
     }
 
     /// The next packet for which `select` returns something; those before it are kept.

@@ -273,7 +273,7 @@ impl Subscriber {
     fn expect_nothing_more(&mut self, client: &mut Client) {
         client.send(crate::packet::PINGREQ);
         loop {
-            match client.next() {
+            match client.next_packet() {
                 Packet::Pingresp => return,
                 packet => {
                     let mut answers = Vec::new();

@@ -44,7 +44,7 @@ fn passwords_are_checked(link: Link) {
         let mut bytes = refused.bytes(link.version);
         bytes.extend(flotilla_tests::Publish::new("x", "forged").bytes(link.version));
         client.send(&bytes);
-        let answer = client.next();
+        let answer = client.next_packet();
         let codes = if link.is_v5() { &codes[..2] } else { &codes[2..] };
         assert!(
             matches!(&answer, Packet::Connack(false, code, _) if codes.contains(code)),

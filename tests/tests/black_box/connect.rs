@@ -99,7 +99,7 @@ fn packets_may_follow_connect_at_once(link: Link) {
     bytes.extend(packet::Publish::new(&topic, "early").qos(1, 8).bytes(link.version));
     bytes.extend(PINGREQ);
     client.send(&bytes);
-    assert!(matches!(client.next(), Packet::Connack(false, 0, _)), "[MQTT-3.2.0-1]");
+    assert!(matches!(client.next_packet(), Packet::Connack(false, 0, _)), "[MQTT-3.2.0-1]");
     assert_eq!(client.take().text(), "early");
     client.await_puback(8);
     client.await_packet(|packet| matches!(packet, Packet::Suback(9, ..)).then_some(()));
@@ -291,7 +291,7 @@ fn unknown_authentication_method(link: Link) {
     let mut client = scene.open();
     let method = Property::AuthenticationMethod("SCRAM-SHA-1".into());
     client.send(&Connect::new(scene.id("a")).with(method).bytes(link.version));
-    let answer = client.next();
+    let answer = client.next_packet();
     assert!(matches!(answer, Packet::Connack(false, 0x8C, _)), "{answer:?}");
     client.expect_closed();
 }

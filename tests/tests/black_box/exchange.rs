@@ -60,7 +60,7 @@ fn puback_follows_each_publish(link: Link) {
     let mut client = scene.connect("a");
     for id in [1, 0x0100, 0xFFFF] {
         client.send(&Publish::new(scene.topic("x"), "x").qos(1, id).bytes(link.version));
-        let answer = client.next();
+        let answer = client.next_packet();
         let Packet::Puback(Ack { id: of, code: 0x00 | 0x10, .. }) = answer else {
             panic!("{answer:?}")
         };
@@ -150,17 +150,17 @@ fn acknowledgements_keep_the_order(link: Link) {
     };
     client.send(&bytes(1));
     for id in 1..=100 {
-        let answer = client.next();
+        let answer = client.next_packet();
         assert!(matches!(&answer, Packet::Puback(ack) if ack.id == id), "{answer:?} for {id}");
     }
     client.send(&bytes(2));
     for id in 1..=100 {
-        let answer = client.next();
+        let answer = client.next_packet();
         assert!(matches!(&answer, Packet::Pubrec(ack) if ack.id == id), "{answer:?} for {id}");
     }
     client.send(&(1..=100).flat_map(pubrel).collect::<Vec<u8>>());
     for id in 1..=100 {
-        let answer = client.next();
+        let answer = client.next_packet();
         assert!(matches!(&answer, Packet::Pubcomp(ack) if ack.id == id), "{answer:?} for {id}");
     }
 }
@@ -262,7 +262,7 @@ fn refused_pubrec_ends_the_exchange(link: Link) {
     client.send(&pubrec_with(refused.id, 0x97));
     client.send(PINGREQ);
     let next = loop {
-        match client.next() {
+        match client.next_packet() {
             Packet::Pingresp => {}
             Packet::Publish(publish) => break publish,
             other => panic!("{other:?}"),

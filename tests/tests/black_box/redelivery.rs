@@ -105,7 +105,7 @@ fn qos_2_after_pubrec_goes_on_with_pubrel(link: Link) {
     client.await_pubrel(sent.id);
     for _ in 0..2 {
         client = again(&scene, client);
-        let packet = client.next();
+        let packet = client.next_packet();
         assert!(matches!(&packet, Packet::Pubrel(ack) if ack.id == sent.id), "{packet:?}");
     }
     client.send(&pubcomp(sent.id));
@@ -133,7 +133,7 @@ fn qos_2_order_of_releases_and_messages(link: Link) {
     let mut releases = Vec::new();
     let mut messages = Vec::new();
     while releases.len() + messages.len() < 4 {
-        match client.next() {
+        match client.next_packet() {
             Packet::Pubrel(ack) => releases.push(ack.id),
             Packet::Publish(publish) => messages.push(publish),
             other => panic!("{other:?}"),

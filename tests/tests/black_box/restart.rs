@@ -153,7 +153,7 @@ fn messages_to_a_client_come_again_after_a_kill(link: Link) {
     let mut again = Vec::new();
     let mut releases = Vec::new();
     while again.last().is_none_or(|publish: &Publish| publish.text() != "end") {
-        match client.next() {
+        match client.next_packet() {
             Packet::Publish(publish) => again.push(publish),
             Packet::Pubrel(ack) => {
                 releases.push(ack.id);

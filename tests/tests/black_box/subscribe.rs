@@ -39,7 +39,7 @@ fn each_filter_has_its_code_in_order(link: Link) {
     let filters = [("a", 2), ("$share/g/a", 1), ("b/#", 0), ("c/+", 1), ("a", 1)];
     client.send(&subscribe(link.version, 0xBEEF, &filters, &[]));
     let refused = if link.is_v5() { 0x9E } else { 0x80 };
-    let answer = client.next();
+    let answer = client.next_packet();
     let Packet::Suback(id, codes, _) = answer else { panic!("{answer:?}") };
     assert_eq!((id, codes), (0xBEEF, vec![2, refused, 0, 1, 1]));
 }
@@ -181,7 +181,7 @@ fn unsuback_has_a_code_for_each_filter(link: Link) {
     let mut client = scene.connect("a");
     client.subscribe_with(&[("a", 1), ("b/#", 1)], &[]);
     client.send(&unsubscribe(link.version, 0xBEEF, &["x", "a", "b/+", "b/#", "a"]));
-    let answer = client.next();
+    let answer = client.next_packet();
     let Packet::Unsuback(id, codes, _) = answer else { panic!("{answer:?}") };
     assert_eq!((id, codes), (0xBEEF, vec![0x11, 0, 0x11, 0, 0x11]));
 }
