@@ -254,6 +254,10 @@ fn a_session_expires() {
     assert_eq!(b.shards[0].counters().sessions_expired, 1);
     let s = b.connect(0, persistent("s", 10));
     assert_eq!(b.next(s), CONNACK);
+    b.cut(s);
+    b.now = b.now.plus_ms(10_001);
+    let s = b.connect(0, persistent("s", 10));
+    assert_eq!(b.next(s), CONNACK, "also when its timer is late");
     let mut disconnect = Disconnect::new(ReasonCode::Success);
     disconnect.session_expiry_interval_s = Some(0);
     b.send(s, &Packet::Disconnect(disconnect));

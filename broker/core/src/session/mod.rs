@@ -135,6 +135,11 @@ impl Session {
         (self.expiry_interval_s != u32::MAX).then_some(disconnected_at_ms + interval_ms)
     }
 
+    /// Whether it has been alone for its Session Expiry Interval.
+    pub(crate) fn is_expired(&self, now: Now) -> bool {
+        self.expires_at_ms().is_some_and(|at| at <= now.unix_ms)
+    }
+
     /// Queues a page of the log. Says how many messages in flight were cleaned from it.
     pub(crate) fn take_page(&mut self, page: Page) -> usize {
         // The subscriptions are read while the queue is filled.

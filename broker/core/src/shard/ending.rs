@@ -149,11 +149,11 @@ impl Shard {
     pub(super) fn check_expiry(&mut self, key: SessionKey, out: &mut Turn) {
         let Some(session) = self.sessions.get(key) else { return };
         let Some(expires_at_ms) = session.expires_at_ms() else { return };
-        if expires_at_ms > self.desk.now.unix_ms {
-            self.desk.timers.set_unix(self.desk.now, expires_at_ms, Timer::Expiry(key));
-        } else {
+        if session.is_expired(self.desk.now) {
             self.desk.counters.sessions_expired += 1;
             self.end_session(key, out);
+        } else {
+            self.desk.timers.set_unix(self.desk.now, expires_at_ms, Timer::Expiry(key));
         }
     }
 

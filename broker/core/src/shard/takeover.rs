@@ -77,6 +77,14 @@ impl Shard {
             self.desk.mail(shard, granted, out);
             return;
         };
+        if self.sessions[key].is_expired(self.desk.now) {
+            // Its timer is late, for instance because the broker has just started.
+            self.desk.counters.sessions_expired += 1;
+            self.discard_session(key, out);
+            let granted = Mail::Granted { client_id, connection, session: None };
+            self.desk.mail(shard, granted, out);
+            return;
+        }
         let session = &self.sessions[key];
         if let Link::Up(old) | Link::Opening(old) = session.link {
             self.desk.counters.takeovers += 1;
