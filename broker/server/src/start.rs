@@ -33,7 +33,7 @@ use crate::{
         admin::{self, Operations},
         log,
         process::raise_open_files_limit,
-        shutdown::{Alarm, Signals},
+        shutdown::{Alarm, Signals, abort_on_panic},
     },
     refuse,
     worker::{self, Shared},
@@ -55,6 +55,7 @@ pub(crate) fn serve(arguments: &cli::Serve, log: &cli::Log) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return refuse(FAILURE, &error),
     };
+    abort_on_panic();
     raise_open_files_limit();
     // From here on a signal waits until the broker has started, instead of ending it half-way.
     let context = runtime.enter();

@@ -47,7 +47,7 @@ use crate::{
         listener::Accepted,
         mailbox::{Inbound, Mailbox},
     },
-    ops::shutdown::{Alarm, PanicAlarm},
+    ops::shutdown::Alarm,
 };
 use connection::{Attached, serve};
 pub(crate) use report::Report;
@@ -118,7 +118,6 @@ pub(crate) fn start(
     alarm: Alarm,
 ) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        let _watch = PanicAlarm(alarm.clone());
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let runtime = match runtime {
@@ -130,8 +129,8 @@ pub(crate) fn start(
         // of its own because what `block_on` runs is not in the queue: it waits for another look
         // at the sockets, or runs after 61 tasks although more are ready.
         let turns = runtime.spawn_local(coop::unconstrained(take_turns(worker)));
-        if let Err(panic) = runtime.block_on(turns) {
-            std::panic::resume_unwind(panic.into_panic());
+        if let Err(error) = runtime.block_on(turns) {
+            alarm.raise(format!("worker {number} has ended: {error}"));
         }
     })
 }
