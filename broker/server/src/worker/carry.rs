@@ -127,9 +127,13 @@ impl Worker {
             if is_unheard && !attached.is_broken {
                 continue;
             }
+            let is_broken = attached.is_broken;
             self.shard.closed(connection, now, &mut self.turn);
             if let Some(attached) = self.sockets.remove(&connection) {
                 attached.wake();
+                if !is_broken {
+                    self.leaving.insert(connection, attached);
+                }
             }
             has_ended = true;
         }

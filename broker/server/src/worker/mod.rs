@@ -323,8 +323,8 @@ impl Worker {
 
     fn is_drained(&self) -> bool {
         self.drain_until.is_some_and(|until| {
-            (self.sockets.is_empty() && self.leaving.is_empty() && self.farewells == 0)
-                || until <= Instant::now()
+            let is_idle = self.sockets.is_empty() && self.leaving.is_empty() && self.farewells == 0;
+            (is_idle && self.shard.is_settled()) || until <= Instant::now()
         })
     }
 }
