@@ -26,6 +26,7 @@ mod start_time;
 mod subscribe;
 mod subscribe_format;
 mod takeover;
+mod tidy;
 mod topic_alias;
 mod topics;
 mod will;

@@ -240,7 +240,7 @@ fn nothing_comes_again_on_the_same_connection(link: Link) {
     let two = client.await_publish();
     client.send(&pubrec(two.id));
     client.await_pubrel(two.id);
-    elapse(Duration::from_millis(2_500));
+    elapse(Duration::from_millis(1_200));
     client.send(PINGREQ);
     client.expect(&Packet::Pingresp);
     client.send(&puback(one.id));

@@ -7,6 +7,7 @@ use flotilla_tests::{
     packet::{PINGREQ, puback, pubcomp, pubrec, pubrel},
     v5_links,
 };
+use rustix::process::Signal;
 
 every_link! {
     acknowledged_messages_are_there_after_a_kill,
@@ -251,10 +252,12 @@ fn a_normal_end_tells_clients_and_loses_nothing(link: Link) {
     let open = client.await_publish();
     assert_eq!((acknowledged.text(), open.text()), ("acknowledged", "open"));
     client.ping();
-    let ended = scene.broker_mut().terminate();
+    scene.broker().signal(Signal::TERM);
+    for mut client in [client, publisher] {
+        client.expect_refused(&[0x8B]);
+    }
+    let ended = scene.broker_mut().wait();
     assert_eq!(ended.code, Some(0), "{}", ended.log);
-    client.expect_refused(&[0x8B]);
-    publisher.expect_refused(&[0x8B]);
     scene.broker_mut().restart();
     let (mut client, session_present) = scene.resume("a");
     assert!(session_present);
