@@ -21,8 +21,7 @@ pub enum DropReason {
     SessionEnded,
     /// Its place in the log was cleaned before it was sent again.
     Cleaned,
-    /// The client refused it: PUBACK or PUBREC with a Reason Code of 0x80 or more.
-    Refused,
+
     /// A retained message beyond a limit; it was delivered, not retained.
     NotRetained,
     /// A PUBLISH to a topic that belongs to the broker.
@@ -31,7 +30,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of [`Counters::dropped`].
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::Expired,
         Self::TooLarge,
         Self::QueueFull,
@@ -39,7 +38,6 @@ impl DropReason {
         Self::Offline,
         Self::SessionEnded,
         Self::Cleaned,
-        Self::Refused,
         Self::NotRetained,
         Self::NotAuthorized,
     ];
@@ -54,7 +52,6 @@ impl DropReason {
             Self::Offline => "offline",
             Self::SessionEnded => "session_ended",
             Self::Cleaned => "cleaned",
-            Self::Refused => "refused",
             Self::NotRetained => "not_retained",
             Self::NotAuthorized => "not_authorized",
         }
@@ -126,6 +123,8 @@ pub struct Counters {
     pub messages_delivered: [u64; 3],
     /// Messages sent again with DUP 1.
     pub messages_resent: u64,
+    /// Messages that a client got and refused: PUBACK or PUBREC with a Reason Code of 0x80 or more.
+    pub messages_refused: u64,
     /// Messages that went into the log.
     pub messages_stored: u64,
     /// Messages that no subscription matched.
@@ -180,6 +179,7 @@ impl AddAssign<&Self> for Counters {
         self.bytes_received += other.bytes_received;
         self.bytes_sent += other.bytes_sent;
         self.messages_resent += other.messages_resent;
+        self.messages_refused += other.messages_refused;
         self.messages_stored += other.messages_stored;
         self.messages_unmatched += other.messages_unmatched;
         self.protocol_errors += other.protocol_errors;

@@ -32,9 +32,12 @@ pub struct Limits {
     pub mailed_bytes_max: usize,
     /// Messages that wait in memory for a persistent session; more are read from the log later.
     pub tail_messages_max: usize,
-    /// Acknowledged messages after which a session's cursor is written at the latest: with
-    /// `inflight_max` the bound on what is sent again after a crash.
+    /// Acknowledged messages after which a session's cursor is written at the latest; it is written
+    /// each second, too. Above the cursor QoS 1 messages are sent again after a crash.
     pub cursor_lag_max: usize,
+    /// QoS 2 messages that are done behind one that is not: from there on a session gets no more
+    /// until that one is acknowledged.
+    pub finished_max: usize,
     /// Messages in one page read from the log.
     pub page_messages_max: usize,
     /// Bytes in one page read from the log.
@@ -62,6 +65,7 @@ impl Default for Limits {
             mailed_bytes_max: 4 * 1024 * 1024,
             tail_messages_max: 1024,
             cursor_lag_max: 256,
+            finished_max: 65_536,
             page_messages_max: 512,
             page_bytes_max: 1024 * 1024,
             retained_messages_max: 1_000_000,
@@ -71,6 +75,9 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Largest value of [`Limits::packet_size_max`], bytes: a message of that size still fits in a
+    /// packet when its Topic Alias has become a Topic Name and identifiers have been added.
+    pub const PACKET_SIZE_MAX: u32 = 255 * 1024 * 1024;
     /// Why a client must not publish to this topic; `None`: it may. Topics with a `$` in front are
     /// the broker's (`$SYS`, `$dead`, `$share`: section 4.7.2).
     pub(crate) fn refuse_topic(&self, topic: &str) -> Option<ReasonCode> {

@@ -104,9 +104,10 @@ impl Batch {
         self.appends.is_empty() && self.writes.is_empty() && !self.barrier
     }
 
-    /// Payload and topic bytes, about what it costs in memory until it is committed.
+    /// About what it costs in memory until it is committed.
     pub fn bytes(&self) -> usize {
-        self.appends.iter().map(|append| append.message.as_bytes().len()).sum()
+        let appends = self.appends.iter().map(|append| append.message.as_bytes().len());
+        appends.chain(self.writes.iter().map(Write::bytes)).sum()
     }
 }
 
@@ -150,6 +151,20 @@ pub enum Write {
     PutRetained(Message),
     /// The topic has no retained message any more ([MQTT-3.3.1-6]).
     DeleteRetained(Box<str>),
+}
+
+impl Write {
+    /// About what it costs in memory.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::PutSession(record) => {
+                let filters = record.subscriptions.iter().map(|s| s.filter.len() + size_of_val(s));
+                size_of_val(&**record) + filters.sum::<usize>()
+            }
+            Self::PutRetained(message) => message.as_bytes().len(),
+            _ => size_of_val(self),
+        }
+    }
 }
 
 /// A request for a page of the log.

@@ -74,7 +74,7 @@ impl Connected {
             Packet::Publish(publish) => publish::received(publish, self, session, desk)?,
             Packet::Puback(ack) => exchange::puback(ack, self, session, outbox, desk, out),
             Packet::Pubrec(ack) => exchange::pubrec(ack, self, session, outbox, desk, out),
-            Packet::Pubrel(ack) => exchange::pubrel(ack, self, session, outbox, desk, out),
+            Packet::Pubrel(ack) => exchange::pubrel(ack, self, desk),
             Packet::Pubcomp(ack) => exchange::pubcomp(ack, self, session, outbox, desk, out),
             Packet::Subscribe(packet) => subscribe::subscribe(packet, self, desk),
             Packet::Unsubscribe(packet) => subscribe::unsubscribe(packet, self, desk),

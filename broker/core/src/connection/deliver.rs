@@ -5,6 +5,7 @@ use flotilla_mqtt::{
 };
 
 use crate::connection::connected::Connected;
+use crate::connection::exchange;
 use crate::connection::outbox::Outbox;
 use crate::counters::DropReason;
 use crate::message::Message;
@@ -23,20 +24,29 @@ pub(crate) fn pump(
     desk: &mut Desk,
     out: &mut Turn,
 ) {
+    if session.is_durable && session.outbound.is_cursor_behind(desk.limits.cursor_lag_max) {
+        write_cursor(session, desk, out);
+    }
     while outbox.backlog_bytes() <= desk.limits.unsent_bytes_max {
-        let Some(waiting) = session.outbound.next(connected.negotiated.send_quota) else { break };
+        let quota = connected.negotiated.send_quota;
+        let Some(waiting) = session.outbound.next(quota, desk.limits.finished_max) else { break };
         match session.outbound.send_again(waiting.position) {
             Some(Resend::NoMore) => {}
             Some(Resend::Under(packet_id, was_sent)) => {
                 let Waiting { message, terms, .. } = &waiting;
+                if is_too_large(message, terms, connected, desk) {
+                    // The client takes less than on its last connection ([MQTT-3.1.2-25]).
+                    desk.counters.drop_deliveries(DropReason::TooLarge, 1);
+                    if let Some(position) = session.outbound.give_up(packet_id) {
+                        exchange::release_on_disk(packet_id, position, session, desk, out);
+                    }
+                    continue;
+                }
                 let header = Header { packet_id: Some(packet_id), is_dup: was_sent };
                 push_publish(message, terms, header, connected, outbox, desk);
             }
             None => send_new(waiting, session, connected, outbox, desk, out),
         }
-    }
-    if session.is_durable && session.outbound.is_cursor_behind(desk.limits.cursor_lag_max) {
-        write_cursor(session, desk, out);
     }
     ask_log(session, connected, desk, out);
     desk.touch(connected.key, outbox);
@@ -222,6 +232,9 @@ fn is_too_large(message: &Message, terms: &Terms, connected: &Connected, desk: &
 }
 
 fn ask_log(session: &mut Session, connected: &Connected, desk: &Desk, out: &mut Turn) {
+    if session.has_unknown_start() {
+        return;
+    }
     let low_water = desk.limits.page_messages_max / 4;
     let Some((number, from, positions)) = session.outbound.ask(low_water) else { return };
     out.replays.push(Replay {

@@ -5,13 +5,12 @@ use flotilla_mqtt::{Ack, Packet, PacketId, ReasonCode};
 use crate::connection::connected::Connected;
 use crate::connection::deliver;
 use crate::connection::outbox::Outbox;
-use crate::connection::owed::{Acknowledgement, Due};
-use crate::counters::DropReason;
 use crate::id::Position;
 use crate::record::OutboundRecord;
 use crate::session::Session;
 use crate::session::outbound::Acknowledged;
 use crate::shard::desk::{Desk, Waiter};
+use crate::shard::fanout::Step;
 use crate::turn::{Turn, Write};
 
 /// QoS 1: the client has the message ([MQTT-4.3.2-3]).
@@ -25,7 +24,7 @@ pub(crate) fn puback(
 ) {
     let acknowledged = session.outbound.puback(ack.packet_id);
     if acknowledged == Acknowledged::Done && ack.reason_code.is_error() {
-        desk.counters.drop_deliveries(DropReason::Refused, 1);
+        desk.counters.messages_refused += 1;
     }
     deliver::pump(session, connected, outbox, desk, out);
 }
@@ -51,7 +50,7 @@ pub(crate) fn pubrec(
             push_pubrel(packet_id, ReasonCode::Success, connected, outbox, desk);
         }
         Acknowledged::Refused(position) => {
-            desk.counters.drop_deliveries(DropReason::Refused, 1);
+            desk.counters.messages_refused += 1;
             if let (Some(position), true) = (position, session.is_durable) {
                 release_on_disk(packet_id, position, session, desk, out);
             }
@@ -78,28 +77,14 @@ pub(crate) fn pubcomp(
     deliver::pump(session, connected, outbox, desk, out);
 }
 
-/// QoS 2 from the client, second half. PUBCOMP frees the Packet Identifier, so it must not leave
-/// before the disk has forgotten it: else a new message under it would be taken for the old one.
-pub(crate) fn pubrel(
-    ack: &Ack<'_>,
-    connected: &mut Connected,
-    session: &mut Session,
-    outbox: &mut Outbox,
-    desk: &mut Desk,
-    out: &mut Turn,
-) {
-    let packet_id = ack.packet_id;
-    let (due, reason_code) = match session.inbound.release(packet_id) {
-        true if session.is_durable => {
-            let client_id = session.client_id.clone();
-            out.batch.writes.push(Write::DeleteInbound(client_id, packet_id));
-            session.last_ticket = desk.ticket;
-            (Due::Committed(desk.ticket), ReasonCode::Success)
-        }
-        true => (Due::Now, ReasonCode::Success),
-        false => (Due::Now, ReasonCode::PacketIdentifierNotFound),
-    };
-    connected.owe(due, Acknowledgement::Pubcomp(packet_id, reason_code), outbox, desk);
+/// QoS 2 from the client, second half. Like its PUBLISH it is dealt with at the end of the turn, so
+/// that both come to the disk in order.
+pub(crate) fn pubrel(ack: &Ack<'_>, connected: &Connected, desk: &mut Desk) {
+    desk.step(Step::Release {
+        session: connected.session,
+        connection: connected.key,
+        packet_id: ack.packet_id,
+    });
 }
 
 /// PUBREL to the client.
@@ -116,7 +101,7 @@ pub(crate) fn push_pubrel(
 }
 
 /// From now on a restart sends PUBREL, not PUBLISH ([MQTT-4.3.3-6]).
-fn release_on_disk(
+pub(crate) fn release_on_disk(
     packet_id: PacketId,
     position: Position,
     session: &mut Session,

@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// Whether its socket must not be read.
     pub(crate) is_paused: bool,
+    /// Whether that is because the peer does not read what it asked for.
+    pub(crate) is_stuffed: bool,
     pub(crate) phase: Phase,
 }
 
@@ -71,7 +73,13 @@ pub(crate) enum Phase {
 impl Connection {
     pub(crate) fn new(peer: Peer, opened_ms: u64) -> Self {
         let outbox = Outbox::default();
-        Self { peer, opened_ms, outbox, is_paused: false, phase: Phase::AwaitConnect }
+        let phase = Phase::AwaitConnect;
+        Self { peer, opened_ms, outbox, is_paused: false, is_stuffed: false, phase }
+    }
+
+    pub(crate) fn pause(&mut self, is_stuffed: bool) {
+        self.is_paused = true;
+        self.is_stuffed = is_stuffed;
     }
 
     /// What a connection with a session works with.

@@ -45,11 +45,11 @@ pub(crate) fn received(
         return Ok(());
     }
     if publish.qos > QoS::AtMostOnce {
-        connected.unacknowledged += 1;
-        if connected.unacknowledged > desk.limits.receive_max {
+        if connected.unacknowledged >= desk.limits.receive_max {
             let reason = "more unacknowledged messages than Receive Maximum [MQTT-3.3.4-7]";
             return Err(Refusal::new(ReasonCode::ReceiveMaximumExceeded, reason));
         }
+        connected.unacknowledged += 1;
     }
     if let Some(reason_code) = desk.limits.refuse_topic(topic) {
         desk.counters.drop_deliveries(DropReason::NotAuthorized, 1);

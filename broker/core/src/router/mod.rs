@@ -9,6 +9,7 @@ use slotmap::SlotMap;
 use crate::id::{SessionKey, ShardId, SubscriberKey};
 use crate::message::Message;
 use crate::subscription::{Subscription, Terms};
+use crate::time::Now;
 use retained::Retained;
 use subscribers::{Entry, Subscribers};
 use trie::Trie;
@@ -21,6 +22,8 @@ pub struct Router {
     trie: Trie,
     subscribers: SlotMap<SubscriberKey, Subscriber>,
     retained: Retained,
+    /// When expired retained messages were last looked for, monotonic milliseconds.
+    swept_at_ms: Option<u64>,
 }
 
 /// A session that has or had a subscription, and where it lives.
@@ -135,6 +138,25 @@ impl Router {
 
     pub(crate) fn remove_retained(&mut self, topic: &str) -> bool {
         self.retained.remove(topic)
+    }
+
+    /// Forgets the retained messages that have expired; gives their topics. Looks at all of them, so
+    /// it does so at most once a minute.
+    pub(crate) fn sweep_retained(&mut self, now: Now) -> Vec<Box<str>> {
+        const SWEEP_PAUSE_MS: u64 = 60_000;
+        if self.swept_at_ms.is_some_and(|at| now.monotonic_ms < at + SWEEP_PAUSE_MS) {
+            return Vec::new();
+        }
+        self.swept_at_ms = Some(now.monotonic_ms);
+        let mut expired: Vec<Box<str>> = Vec::new();
+        // No client can publish to a `$` topic, so these are all.
+        self.retained.for_each_match("#", &mut |message| {
+            if message.is_expired(now.unix_ms) {
+                expired.push(message.topic().into());
+            }
+        });
+        expired.retain(|topic| self.retained.remove(topic));
+        expired
     }
 
     pub(crate) fn for_each_retained(&self, filter: &str, found: &mut impl FnMut(&Message)) {

@@ -6,10 +6,10 @@ pub(crate) mod will;
 
 use std::collections::BTreeMap;
 
-use flotilla_mqtt::topic;
+use flotilla_mqtt::{QoS, topic};
 
 use crate::id::{ClientId, ConnectionKey, Position, SubscriberKey, Ticket};
-use crate::limits::Limits;
+
 use crate::message::Message;
 use crate::record::{SessionRecord, Start, StoredSession, SubscriptionRecord};
 use crate::session::inbound::Inbound;
@@ -40,6 +40,8 @@ pub struct Session {
     /// The last batch with a write of this session: until it is committed the session stays here.
     pub(crate) last_ticket: Ticket,
     pub(crate) record: RecordState,
+    /// When its timer rings, Unix milliseconds; `None`: it has none.
+    pub(crate) timer_due_ms: Option<u64>,
     /// Whether the shard knows that the cursor has moved.
     pub(crate) is_cursor_listed: bool,
 }
@@ -81,18 +83,16 @@ impl Session {
             disconnected_at_ms: None,
             last_ticket: Ticket::default(),
             record: RecordState::default(),
+            timer_due_ms: None,
             is_cursor_listed: false,
         }
     }
 
     /// A stored session. One that was connected when the broker stopped counts as disconnected now.
-    pub(crate) fn recovered(stored: StoredSession, limits: &Limits, now: Now) -> Self {
+    pub(crate) fn recovered(stored: StoredSession, log_end: Position, now: Now) -> Self {
         let was_connected = stored.record.disconnected_at_ms.is_none();
-        let maybe_sent = match was_connected {
-            true => limits.cursor_lag_max + usize::from(limits.inflight_max),
-            false => 0,
-        };
-        let outbound = Outbound::recovered(&stored, maybe_sent);
+        let maybe_sent_below = if was_connected { log_end } else { Position::ZERO };
+        let outbound = Outbound::recovered(&stored, maybe_sent_below);
         let StoredSession { record, inbound, .. } = stored;
         let subscription = |stored: SubscriptionRecord| {
             let start = SubscribedFrom::At(stored.start.resolve(Position::ZERO));
@@ -135,6 +135,13 @@ impl Session {
         (self.expiry_interval_s != u32::MAX).then_some(disconnected_at_ms + interval_ms)
     }
 
+    /// When its Will is due or the session ends, whatever comes first, Unix milliseconds.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        let since_ms = self.disconnected_at_ms?;
+        let will = self.will.as_ref().map(|will| since_ms + will.delay_ms());
+        will.into_iter().chain(self.expires_at_ms()).min()
+    }
+
     /// Whether it has been alone for its Session Expiry Interval.
     pub(crate) fn is_expired(&self, now: Now) -> bool {
         self.expires_at_ms().is_some_and(|at| at <= now.unix_ms)
@@ -142,6 +149,11 @@ impl Session {
 
     /// Queues a page of the log. Says how many messages in flight were cleaned from it.
     pub(crate) fn take_page(&mut self, page: Page) -> usize {
+        if self.has_unknown_start() {
+            // It may be newer than the subscription whose filter it was not read with.
+            self.outbound.discard_page();
+            return 0;
+        }
         // The subscriptions are read while the queue is filled.
         let mut outbound = std::mem::replace(&mut self.outbound, Outbound::new(Position::ZERO));
         let cleaned =
@@ -178,7 +190,15 @@ impl Session {
             // A retained message, sent because of a subscription ([MQTT-3.3.1-8]).
             terms.retain = true;
         }
-        terms
+        // At QoS 0 it was sent when it came, or not at all.
+        terms.filter(|terms| terms.qos > QoS::AtMostOnce)
+    }
+
+    /// Whether a subscription waits to be told where in the log it starts: until then no page is
+    /// complete.
+    pub(crate) fn has_unknown_start(&self) -> bool {
+        let is_known = |s: &Subscription| matches!(s.start, SubscribedFrom::At(_));
+        self.is_durable && !self.subscriptions.values().all(is_known)
     }
 
     /// The filters to read the log with.

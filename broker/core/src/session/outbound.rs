@@ -11,7 +11,7 @@
 //!   Log ──────────────────────────────┘
 //! ```
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use flotilla_mqtt::{PacketId, QoS};
 use smallvec::SmallVec;
@@ -43,8 +43,8 @@ pub(crate) struct Outbound {
     /// Messages done since the cursor was written.
     done_since_cursor: usize,
     cursor_written: Position,
-    /// After a crash: so many messages may have been sent before, without a trace.
-    maybe_sent: usize,
+    /// After a crash: messages below may have been sent before, without a trace.
+    maybe_sent_below: Position,
     /// Pages asked for so far.
     requests: u64,
 }
@@ -143,34 +143,32 @@ impl Outbound {
             finished: BTreeSet::new(),
             done_since_cursor: 0,
             cursor_written: from,
-            maybe_sent: 0,
+            maybe_sent_below: Position::ZERO,
             requests: 0,
         }
     }
 
-    /// Of a stored session. `maybe_sent`: how many messages above the cursor may have been sent
-    /// before a crash.
-    pub(crate) fn recovered(stored: &StoredSession, maybe_sent: usize) -> Self {
+    /// Of a stored session. `maybe_sent_below`: where the log ended when the broker crashed while
+    /// the client was connected.
+    pub(crate) fn recovered(stored: &StoredSession, maybe_sent_below: Position) -> Self {
         let StoredSession { cursor, ref outbound, ref record, .. } = *stored;
         let unacknowledged = &record.unacknowledged;
         let mut this = Self::new(cursor);
         this.frontier = record.sent_up_to.max(cursor);
         this.feed = Feed::Log { read_from: cursor, skipped_to: cursor, reading: None };
-        this.maybe_sent = maybe_sent;
+        this.maybe_sent_below = maybe_sent_below;
         let mut in_flight = Vec::new();
         let released = |record: &OutboundRecord| match record.released {
             true => State::Released,
             false => State::Sent(QoS::ExactlyOnce),
         };
-        for (at, record) in outbound.iter().enumerate() {
-            // The identifier was used again, so the earlier message was done before the crash.
-            let is_done =
-                outbound[at + 1..].iter().any(|later| later.packet_id == record.packet_id)
-                    || unacknowledged.iter().any(|&(packet_id, _)| packet_id == record.packet_id);
-            if is_done {
-                this.finished.insert(record.position);
-            } else {
+        let mut used: HashSet<_> = unacknowledged.iter().map(|&(packet_id, _)| packet_id).collect();
+        for record in outbound.iter().rev() {
+            if used.insert(record.packet_id) {
                 in_flight.push((record.packet_id, record.position, released(record)));
+            } else {
+                // The identifier was used again, so this one was done before the crash.
+                this.finished.insert(record.position);
             }
         }
         for &(packet_id, position) in unacknowledged {
@@ -250,6 +248,10 @@ impl Outbound {
                 State::Storing(_) => entry.state = State::Sent(QoS::ExactlyOnce),
                 State::Releasing(_) | State::Released => {
                     entry.state = State::Released;
+                    // It keeps its place in the quota: else a client that never sends PUBCOMP
+                    // would get new messages with each connection, without end.
+                    entry.is_on_wire = true;
+                    self.on_wire += 1;
                     owed.push(entry.packet_id);
                 }
                 State::Sent(_) => {}
@@ -297,7 +299,8 @@ impl Outbound {
             let terms = match entry {
                 Ok(at) if self.in_flight[at].must_be_sent() => {
                     found.push(position);
-                    Some(self.in_flight[at].terms(terms_of(&message, position)))
+                    let terms = terms_of(&message, position);
+                    Some(self.in_flight[at].terms(terms, &message))
                 }
                 Ok(_) => None,
                 Err(_) if position < self.frontier || self.finished.contains(&position) => None,
@@ -323,10 +326,8 @@ impl Outbound {
     }
 
     /// The next message to send, if the quota allows one ([MQTT-4.9.0-2]).
-    pub(crate) fn next(&mut self, quota: usize) -> Option<Waiting> {
-        /// Done messages above an unacknowledged one, whose records cannot go yet.
-        const FINISHED_MAX: usize = 65_536;
-        if self.on_wire >= quota || self.finished.len() > FINISHED_MAX {
+    pub(crate) fn next(&mut self, quota: usize, finished_max: usize) -> Option<Waiting> {
+        if self.on_wire >= quota || self.finished.len() > finished_max {
             return None;
         }
         let waiting = self.waiting.pop_front()?;
@@ -352,8 +353,8 @@ impl Outbound {
 
     /// Puts a message in flight that leaves now. Says whether it must carry DUP.
     pub(crate) fn send(&mut self, position: Option<Position>, qos: QoS) -> (PacketId, bool) {
-        let is_dup = qos == QoS::AtLeastOnce && position.is_some() && self.maybe_sent > 0;
-        self.maybe_sent = self.maybe_sent.saturating_sub(usize::from(position.is_some()));
+        // QoS 2 leaves a trace: the record that was stored before.
+        let is_dup = qos == QoS::AtLeastOnce && position.is_some_and(|p| p < self.maybe_sent_below);
         (self.put(position, State::Sent(qos), true, None), is_dup)
     }
 
@@ -372,7 +373,17 @@ impl Outbound {
     /// Counts a message that needs no acknowledgement.
     pub(crate) fn skip(&mut self) {
         self.done_since_cursor += 1;
-        self.maybe_sent = self.maybe_sent.saturating_sub(1);
+    }
+
+    /// A message that was in flight cannot be sent any more: it is done. Says whether it is a QoS 2
+    /// message whose record must say so.
+    pub(crate) fn give_up(&mut self, packet_id: PacketId) -> Option<Position> {
+        let at = self.find(packet_id)?;
+        let InFlight { state, position, .. } = self.in_flight[at];
+        self.remove(at);
+        let position = position.filter(|_| state == State::Sent(QoS::ExactlyOnce))?;
+        self.finished.insert(position);
+        Some(position)
     }
 
     /// What must leave now that all up to `committed` is stored.
@@ -494,10 +505,23 @@ impl Outbound {
         self.waiting.len() + self.in_flight.len()
     }
 
+    /// Messages of these that never left.
+    pub(crate) fn unsent(&self) -> usize {
+        let is_again = |waiting: &&Waiting| {
+            let position = waiting.position.is_some().then_some(waiting.position);
+            position
+                .is_some_and(|p| self.in_flight.binary_search_by_key(&p, |e| e.position).is_ok())
+        };
+        let again = self.waiting.iter().filter(is_again).count();
+        let unsent = self.in_flight.iter().filter(|entry| !entry.was_sent).count();
+        self.waiting.len() - again + unsent
+    }
+
     /// The next Packet Identifier that is free ([MQTT-2.2.1-4]). They are given in a circle, so how
     /// many are free ahead need be counted only when these are used up.
     fn next_packet_id(&mut self) -> PacketId {
         const PACKET_IDS: u32 = 65_535;
+        assert!(self.in_flight.len() < 65_535, "the quota is at most 65,535 messages");
         while self.packet_ids_ahead == 0 {
             let last = u32::from(self.last_packet_id.get());
             let ahead = |entry: &InFlight| {
@@ -505,7 +529,7 @@ impl Outbound {
             };
             self.packet_ids_ahead = self.in_flight.iter().map(ahead).min().unwrap_or(u16::MAX);
             if self.packet_ids_ahead == 0 {
-                // It is taken. Far fewer are in flight than there are, so one is free.
+                // It is taken.
                 self.last_packet_id = self.last_packet_id.next();
             }
         }
@@ -556,9 +580,11 @@ impl InFlight {
     }
 
     /// How it is sent again: at the QoS at which its exchange began, whatever was subscribed since.
-    fn terms(&self, now: Option<Terms>) -> Terms {
+    fn terms(&self, now: Option<Terms>, message: &Message) -> Terms {
         let State::Sent(qos) = self.state else { unreachable!("only what was sent is sent again") };
-        let mut terms = now.unwrap_or(Terms { qos, retain: false, ids: SmallVec::new() });
+        // What is addressed is a retained message ([MQTT-3.3.1-8]).
+        let retain = !message.addressee().is_empty();
+        let mut terms = now.unwrap_or(Terms { qos, retain, ids: SmallVec::new() });
         terms.qos = qos;
         terms
     }

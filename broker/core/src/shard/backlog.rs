@@ -14,6 +14,8 @@ pub(crate) struct Backlog {
     uncommitted_bytes: usize,
     /// By shard.
     mailed_bytes: Vec<usize>,
+    /// Taken from each shard, which does not know yet.
+    taken_bytes: Vec<usize>,
     /// Connections that are not read because of it.
     pub(super) paused: Vec<ConnectionKey>,
 }
@@ -41,15 +43,19 @@ impl Backlog {
     }
 
     pub(super) fn mailed(&mut self, shard: ShardId, bytes: usize) {
-        let at = usize::from(shard.0);
-        if self.mailed_bytes.len() <= at {
-            self.mailed_bytes.resize(at + 1, 0);
-        }
-        self.mailed_bytes[at] += bytes;
+        *of(&mut self.mailed_bytes, shard) += bytes;
+    }
+
+    /// Deliveries from that shard were taken. What to tell it, if it is `enough`: a mail for each
+    /// would wake it as often again.
+    pub(super) fn take(&mut self, shard: ShardId, bytes: usize, enough: usize) -> Option<usize> {
+        let taken = of(&mut self.taken_bytes, shard);
+        *taken += bytes;
+        (*taken > enough).then(|| std::mem::take(taken))
     }
 
     pub(super) fn taken(&mut self, shard: ShardId, bytes: usize) {
-        self.mailed_bytes[usize::from(shard.0)] -= bytes;
+        *of(&mut self.mailed_bytes, shard) -= bytes;
     }
 
     /// Whether publishers must wait.
@@ -63,4 +69,12 @@ impl Backlog {
         self.uncommitted_bytes <= limits.uncommitted_bytes_max / 2
             && self.mailed_bytes.iter().all(|&bytes| bytes <= limits.mailed_bytes_max / 2)
     }
+}
+
+fn of(bytes: &mut Vec<usize>, shard: ShardId) -> &mut usize {
+    let at = usize::from(shard.0);
+    if bytes.len() <= at {
+        bytes.resize(at + 1, 0);
+    }
+    &mut bytes[at]
 }

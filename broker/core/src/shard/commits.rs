@@ -57,6 +57,7 @@ impl Shard {
     fn commit_batch(&mut self, ticket: Ticket, first: Position, out: &mut Turn) {
         self.desk.committed = ticket;
         self.desk.backlog.committed(ticket);
+        let mut claimants = Vec::new();
         while let Some((waits_for, _)) = self.desk.waiters.front()
             && *waits_for <= ticket
             && let Some((_, waiter)) = self.desk.waiters.pop_front()
@@ -70,9 +71,19 @@ impl Shard {
                 }
                 Waiter::Session(key) => self.commit_session(key, ticket, first, out),
                 Waiter::Claimant { client_id, shard, connection } => {
-                    self.surrender(client_id, shard, connection, out);
+                    claimants.push((client_id, shard, connection));
+                }
+                Waiter::Ended(client_id) => {
+                    if self.ending.get(&client_id).is_some_and(|last| *last <= ticket) {
+                        self.ending.remove(&client_id);
+                        self.tell_home(client_id, out);
+                    }
                 }
             }
+        }
+        // Last: a session is given away with what this commit says of it.
+        for (client_id, shard, connection) in claimants {
+            self.surrender(client_id, shard, connection, out);
         }
     }
 
@@ -119,7 +130,9 @@ impl Shard {
             return;
         }
         for key in self.desk.backlog.paused.drain(..) {
-            if let Some(connection) = self.connections.get_mut(key) {
+            if let Some(connection) = self.connections.get_mut(key)
+                && !connection.is_stuffed
+            {
                 connection.is_paused = false;
                 out.resumed.push(key);
             }

@@ -58,6 +58,8 @@ pub(crate) enum Waiter {
     Connection(ConnectionKey),
     /// A session, for its record or its QoS 2 exchanges.
     Session(SessionKey),
+    /// Nobody: the session has ended.
+    Ended(ClientId),
     /// Another connection, for a session that is still being written.
     Claimant { client_id: ClientId, shard: ShardId, connection: ConnectionKey },
 }

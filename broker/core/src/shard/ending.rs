@@ -4,12 +4,13 @@ use flotilla_mqtt::ReasonCode;
 
 use crate::connection::{Phase, deliver, leave};
 use crate::counters::{ConnectOutcome, DropReason};
-use crate::id::{ConnectionKey, SessionKey};
+use crate::id::{ClientId, ConnectionKey, SessionKey};
 use crate::mail::Mail;
 use crate::message::Message;
 use crate::notice::Notice;
 use crate::session::Link;
 use crate::shard::Shard;
+use crate::shard::desk::Waiter;
 use crate::shard::fanout::{PublishStep, Step};
 use crate::shard::timers::Timer;
 use crate::turn::{Send, Turn, Write};
@@ -109,34 +110,42 @@ impl Shard {
             self.end_session(key, out);
             return;
         }
-        self.check_will(key);
-        if let Some(expires_at_ms) = self.sessions.get(key).and_then(|s| s.expires_at_ms()) {
-            self.desk.timers.set_unix(self.desk.now, expires_at_ms, Timer::Expiry(key));
-        }
+        self.publish_due_will(key);
+        self.set_session_timer(key);
         self.mark_stale(key);
     }
 
-    /// For a session without a connection that has come from elsewhere.
-    pub(super) fn set_session_timers(&mut self, key: SessionKey) {
-        let Some(session) = self.sessions.get(key) else { return };
-        let now = self.desk.now;
-        if let (Some(will), Some(since_ms)) = (&session.will, session.disconnected_at_ms) {
-            self.desk.timers.set_unix(now, since_ms + will.delay_ms(), Timer::Will(key));
+    /// For a session without a connection.
+    pub(super) fn set_session_timer(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(due_ms) = session.due_ms() else { return };
+        // A client that comes and goes has one timer, not one for each time.
+        if session.timer_due_ms.is_none_or(|known| due_ms < known) {
+            session.timer_due_ms = Some(due_ms);
+            self.desk.timers.set_unix(self.desk.now, due_ms, Timer::Session(key));
         }
-        if let Some(expires_at_ms) = session.expires_at_ms() {
-            self.desk.timers.set_unix(now, expires_at_ms, Timer::Expiry(key));
+    }
+
+    /// Looks whether the time of a session has come, and of its Will.
+    pub(super) fn check_session(&mut self, key: SessionKey, out: &mut Turn) {
+        self.publish_due_will(key);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.timer_due_ms = None;
+        if session.is_expired(self.desk.now) {
+            self.desk.counters.sessions_expired += 1;
+            self.end_session(key, out);
+        } else {
+            self.set_session_timer(key);
         }
     }
 
     /// Publishes the Will of a session that has been alone for its Will Delay Interval.
-    pub(super) fn check_will(&mut self, key: SessionKey) {
+    fn publish_due_will(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(disconnected_at_ms) = session.disconnected_at_ms else { return };
         let now = self.desk.now;
         let Some(will) = &session.will else { return };
-        let due_ms = disconnected_at_ms + will.delay_ms();
-        if due_ms > now.unix_ms {
-            self.desk.timers.set_unix(now, due_ms, Timer::Will(key));
+        if disconnected_at_ms + will.delay_ms() > now.unix_ms {
             return;
         }
         let message = will.publish(now, &mut self.desk.scratch);
@@ -145,26 +154,24 @@ impl Shard {
         self.mark_stale(key);
     }
 
-    /// Ends a session that has been alone for its Session Expiry Interval ([MQTT-4.1.0-2]).
-    pub(super) fn check_expiry(&mut self, key: SessionKey, out: &mut Turn) {
+    /// Ends a session that has no connection: its Will is published now at the latest
+    /// ([MQTT-3.1.2-8]), its subscriptions go. Who claims it hears of that when it is committed.
+    pub(super) fn end_session(&mut self, key: SessionKey, out: &mut Turn) {
         let Some(session) = self.sessions.get(key) else { return };
-        let Some(expires_at_ms) = session.expires_at_ms() else { return };
-        if session.is_expired(self.desk.now) {
-            self.desk.counters.sessions_expired += 1;
-            self.end_session(key, out);
-        } else {
-            self.desk.timers.set_unix(self.desk.now, expires_at_ms, Timer::Expiry(key));
+        let (client_id, is_durable) = (session.client_id.clone(), session.is_durable);
+        self.discard_session(key, out);
+        if !is_durable {
+            self.tell_home(client_id, out);
         }
     }
 
-    /// Ends a session that has no connection: its Will is published now at the latest
-    /// ([MQTT-3.1.2-8]), its subscriptions go.
-    pub(super) fn end_session(&mut self, key: SessionKey, out: &mut Turn) {
-        let Some(session) = self.sessions.get(key) else { return };
-        let (client_id, shard) = (session.client_id.clone(), self.desk.id);
-        self.discard_session(key, out);
-        let home = client_id.home(self.desk.shards);
-        self.desk.mail(home, Mail::Ended { client_id, shard }, out);
+    /// The home shard need not remember the identifier. Of a durable session it is told when its
+    /// end is committed.
+    pub(super) fn tell_home(&mut self, client_id: ClientId, out: &mut Turn) {
+        if !self.by_client.contains_key(&client_id) {
+            let (home, shard) = (client_id.home(self.desk.shards), self.desk.id);
+            self.desk.mail(home, Mail::Ended { client_id, shard }, out);
+        }
     }
 
     /// As [`Shard::end_session`], while the Client Identifier stays with this shard or is being
@@ -174,14 +181,16 @@ impl Shard {
         self.by_client.remove(&session.client_id);
         self.desk.counters.sessions_disconnected -= 1;
         self.desk.counters.subscriptions -= session.subscriptions.len() as u64;
-        let held = session.outbound.held() as u64;
-        self.desk.counters.drop_deliveries(DropReason::SessionEnded, held);
+        let unsent = session.outbound.unsent() as u64;
+        self.desk.counters.drop_deliveries(DropReason::SessionEnded, unsent);
         if let Some(will) = &session.will {
             let message = will.publish(self.desk.now, &mut self.desk.scratch);
             self.publish_will(message, None);
         }
         if session.is_durable {
             out.batch.writes.push(Write::EndSession(session.client_id.clone()));
+            self.ending.insert(session.client_id.clone(), self.desk.ticket);
+            self.desk.wait(Waiter::Ended(session.client_id.clone()));
         }
         if let Some(subscriber) = session.subscriber {
             let filters = session.subscriptions.into_keys().collect();

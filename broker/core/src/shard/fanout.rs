@@ -24,6 +24,12 @@ pub(crate) enum Step {
     Publish(PublishStep),
     Subscribe(SubscribeStep),
     Unsubscribe(UnsubscribeStep),
+    /// A PUBREL from a client.
+    Release {
+        session: SessionKey,
+        connection: ConnectionKey,
+        packet_id: PacketId,
+    },
     /// An acknowledgement that must not overtake those of the steps before.
     Acknowledge(ConnectionKey, Acknowledgement),
     /// A session is no more.
@@ -81,7 +87,7 @@ impl Step {
     pub(crate) fn changes_router(&self) -> bool {
         match self {
             Self::Publish(publish) => publish.message.retain(),
-            Self::Acknowledge(..) => false,
+            Self::Release { .. } | Self::Acknowledge(..) => false,
             Self::Subscribe(_) | Self::Unsubscribe(_) | Self::Forget { .. } | Self::Relocate(_) => {
                 true
             }
@@ -113,6 +119,9 @@ impl Shard {
                 Step::Publish(step) => self.publish(&step, &mut router, out),
                 Step::Subscribe(step) => self.subscribe(step, router.exclusive(), out),
                 Step::Unsubscribe(step) => self.unsubscribe(step, router.exclusive()),
+                Step::Release { session, connection, packet_id } => {
+                    self.release(session, connection, packet_id, out);
+                }
                 Step::Acknowledge(connection, acknowledgement) => {
                     self.owe(connection, Due::Now, acknowledgement);
                 }
@@ -169,6 +178,29 @@ impl Shard {
             let due = if waits { Due::Committed(self.desk.ticket) } else { Due::Now };
             self.owe(connection, due, acknowledgement);
         }
+    }
+
+    /// PUBCOMP frees the Packet Identifier, so it must not leave before the disk has forgotten it:
+    /// else a new message under it would be taken for the old one after a restart.
+    fn release(
+        &mut self,
+        key: SessionKey,
+        connection: ConnectionKey,
+        packet_id: PacketId,
+        out: &mut Turn,
+    ) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let (due, reason_code) = match session.inbound.release(packet_id) {
+            true if session.is_durable => {
+                let client_id = session.client_id.clone();
+                out.batch.writes.push(Write::DeleteInbound(client_id, packet_id));
+                session.last_ticket = self.desk.ticket;
+                (Due::Committed(self.desk.ticket), ReasonCode::Success)
+            }
+            true => (Due::Now, ReasonCode::Success),
+            false => (Due::Now, ReasonCode::PacketIdentifierNotFound),
+        };
+        self.owe(connection, due, Acknowledgement::Pubcomp(packet_id, reason_code));
     }
 
     /// Gives the message to those who get it now, and to the log for those who get it from there.
@@ -248,6 +280,11 @@ impl Shard {
         out: &mut Turn,
     ) -> bool {
         let Limits { retained_messages_max, retained_payload_max, .. } = *self.desk.limits;
+        if router.retained_messages() >= retained_messages_max {
+            for topic in router.sweep_retained(self.desk.now) {
+                out.batch.writes.push(Write::DeleteRetained(topic));
+            }
+        }
         let is_kept = message.payload().len() <= retained_payload_max
             && router.retain(message, retained_messages_max);
         let topic = message.topic();
@@ -298,7 +335,7 @@ impl Shard {
             })
         });
         let mut reason_codes = Vec::with_capacity(step.filters.len());
-        let mut retained = Vec::new();
+        let (mut retained, mut expired) = (Vec::new(), Vec::new());
         for (filter, options) in &step.filters {
             let known = session.subscriptions.get(filter).map(|known| known.start);
             let is_full = known.is_none()
@@ -327,13 +364,22 @@ impl Shard {
             };
             if wants_retained {
                 router.for_each_retained(filter, &mut |message| {
+                    if message.is_expired(self.desk.now.unix_ms) {
+                        expired.push(message.clone());
+                        return;
+                    }
                     let qos = message.qos().min(options.qos);
                     let ids = step.id.into_iter().collect();
                     retained.push((message.clone(), Terms { qos, retain: true, ids }));
                 });
             }
         }
-        let due = if session.is_durable {
+        for message in expired {
+            if router.remove_retained(message.topic()) {
+                out.batch.writes.push(Write::DeleteRetained(message.topic().into()));
+            }
+        }
+        let due = if self.is_durable(step.session) {
             self.mark_stale(step.session);
             Due::Recorded
         } else {
@@ -342,6 +388,16 @@ impl Shard {
         self.owe(step.connection, due, Acknowledgement::Suback(step.packet_id, reason_codes));
         for (message, terms) in retained {
             self.deliver_retained(step.session, &message, terms, out);
+        }
+        self.pump(step.session, out);
+    }
+
+    /// Sends what waits for a session.
+    fn pump(&mut self, key: SessionKey, out: &mut Turn) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let connection = session.connection().and_then(|key| self.connections.get_mut(key));
+        if let Some((connected, outbox)) = connection.and_then(|c| c.connected()) {
+            deliver::pump(session, connected, outbox, &mut self.desk, out);
         }
     }
 
@@ -354,19 +410,19 @@ impl Shard {
         terms: Terms,
         out: &mut Turn,
     ) {
-        if message.is_expired(self.desk.now.unix_ms) {
-            return;
-        }
-        let Some(session) = self.sessions.get(key) else { return };
-        let target = Target { session: key, terms };
-        if session.is_durable && target.terms.qos > QoS::AtMostOnce {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.is_durable && terms.qos > QoS::AtMostOnce {
+            let target = Target { session: key, terms };
             let parts = MessageParts { addressee: session.client_id.as_str(), ..message.parts() };
             let message = Message::new(&parts, &mut self.desk.scratch);
             let targets = vec![(self.desk.id, vec![target])];
             out.batch.appends.push(Append { message, targets });
             self.desk.counters.messages_stored += 1;
+        } else if session.outbound.has_room(self.desk.limits.queue_messages_max) {
+            // There may be many: they leave as the socket takes them, whatever their QoS.
+            session.outbound.offer(message.clone(), terms);
         } else {
-            self.deliver(message, std::iter::once(target), out);
+            self.desk.counters.drop_deliveries(DropReason::QueueFull, 1);
         }
     }
 
@@ -384,13 +440,17 @@ impl Shard {
                 false => ReasonCode::NoSubscriptionExisted,
             });
         }
-        let due = if session.is_durable {
+        let due = if self.is_durable(step.session) {
             self.mark_stale(step.session);
             Due::Recorded
         } else {
             Due::Now
         };
         self.owe(step.connection, due, Acknowledgement::Unsuback(step.packet_id, reason_codes));
+    }
+
+    fn is_durable(&self, key: SessionKey) -> bool {
+        self.sessions.get(key).is_some_and(|session| session.is_durable)
     }
 
     fn relocate(&mut self, key: SessionKey, router: &mut Router) {

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use flotilla_mqtt::{
-    Connect, DecodeError, Packet, ReasonCode, Version, connect_version, decode, decode_connect,
+    Connect, DecodeError, ReasonCode, Version, connect_version, decode, decode_connect,
 };
 use slotmap::SlotMap;
 
@@ -23,7 +23,7 @@ use crate::connection::connected::Flow;
 use crate::connection::refusal::Refusal;
 use crate::connection::{Connection, Identification, Peer, Phase, deliver};
 use crate::counters::{ConnectOutcome, Counters};
-use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId};
+use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
 use crate::mail::Mail;
 use crate::notice::Notice;
@@ -50,6 +50,8 @@ pub struct Shard {
     directory: Directory,
     desk: Desk,
     scratch: Scratch,
+    /// Sessions that have ended and are still on the disk, until these batches are committed.
+    ending: HashMap<ClientId, Ticket>,
 }
 
 /// How long a cursor that moved may wait to be written.
@@ -59,6 +61,7 @@ impl Shard {
     /// A shard, one of `shards`. `seed`: for the Client Identifiers it assigns; from the operating
     /// system's random source in a broker, from the test in a simulator.
     pub fn new(id: ShardId, shards: u16, limits: Arc<Limits>, seed: u64) -> Self {
+        assert!(limits.packet_size_max <= Limits::PACKET_SIZE_MAX, "a topic must still fit in");
         Self {
             connections: SlotMap::with_key(),
             sessions: SlotMap::with_key(),
@@ -66,6 +69,7 @@ impl Shard {
             directory: Directory::default(),
             desk: Desk::new(id, shards, limits, seed),
             scratch: Scratch::default(),
+            ending: HashMap::new(),
         }
     }
 
@@ -80,7 +84,7 @@ impl Shard {
     ) {
         self.desk.now = now;
         self.desk.log_end = log_end;
-        let session = Session::recovered(stored, &self.desk.limits, now);
+        let session = Session::recovered(stored, log_end, now);
         let client_id = session.client_id.clone();
         self.directory.recover(client_id.clone(), self.desk.id);
         self.desk.counters.sessions_disconnected += 1;
@@ -97,7 +101,7 @@ impl Shard {
             }
             session.subscriber = Some(subscriber);
         }
-        self.set_session_timers(key);
+        self.set_session_timer(key);
         if is_stale {
             self.mark_stale(key);
         }
@@ -132,9 +136,19 @@ impl Shard {
     /// The socket took so many bytes of a [`Send`].
     pub fn written(&mut self, connection: ConnectionKey, bytes: usize, now: Now, out: &mut Turn) {
         self.desk.now = now;
-        let Some(connection) = self.connections.get_mut(connection) else { return };
+        let key = connection;
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let unsent_bytes = &mut connection.outbox.unsent_bytes;
         *unsent_bytes = unsent_bytes.saturating_sub(bytes);
+        if connection.is_stuffed
+            && connection.outbox.backlog_bytes() <= self.desk.limits.unsent_bytes_max / 2
+        {
+            connection.is_stuffed = false;
+            if !self.desk.backlog.paused.contains(&key) {
+                connection.is_paused = false;
+                out.resumed.push(key);
+            }
+        }
         let Some((connected, outbox)) = connection.connected() else { return };
         let Some(session) = self.sessions.get_mut(connected.session) else { return };
         if session.connection() == Some(connected.key) {
@@ -239,6 +253,12 @@ impl Shard {
         self.take_own_mail(out);
     }
 
+    /// Whether everything that was to be written is committed. After [`Shard::shut_down`]: whether
+    /// the shard can go.
+    pub fn is_settled(&self) -> bool {
+        self.desk.waiters.is_empty() && self.desk.stale_records.is_empty()
+    }
+
     /// Whether this turn changes the router, so that [`Shard::end_turn_changing`] must be called.
     pub fn changes_router(&self) -> bool {
         self.desk.changes_router
@@ -314,7 +334,6 @@ impl Shard {
         let is_backed_up = self.desk.backlog.is_full(&self.desk.limits);
         let Some((connected, outbox)) = connection.connected() else { return 0 };
         let Some(session) = self.sessions.get_mut(connected.session) else { return 0 };
-        connected.last_received_ms = self.desk.now.monotonic_ms;
         let size_max = self.desk.limits.packet_size_max;
         let mut consumed = 0;
         let end = loop {
@@ -326,15 +345,20 @@ impl Shard {
             };
             self.desk.counters.packets_received[packet.packet_type() as usize] += 1;
             consumed += len;
-            let is_publish = matches!(packet, Packet::Publish(_));
+            // [MQTT-3.1.2-22]: a whole packet, not a byte.
+            connected.last_received_ms = self.desk.now.monotonic_ms;
             match connected.received(&packet, session, outbox, &mut self.desk, out) {
-                Ok(Flow::Stay) if is_publish && is_backed_up => {
-                    connection.is_paused = true;
-                    self.desk.backlog.paused.push(key);
-                    out.paused.push(key);
-                    break None;
+                Ok(Flow::Stay) => {
+                    let is_stuffed = outbox.backlog_bytes() > self.desk.limits.unsent_bytes_max;
+                    if is_stuffed || is_backed_up {
+                        connection.pause(is_stuffed);
+                        if is_backed_up {
+                            self.desk.backlog.paused.push(key);
+                        }
+                        out.paused.push(key);
+                        break None;
+                    }
                 }
-                Ok(Flow::Stay) => {}
                 Ok(Flow::Leave { publish_will }) => break Some(Ok(publish_will)),
                 Err(refusal) => break Some(Err(refusal)),
             }
@@ -472,8 +496,7 @@ impl Shard {
         match timer {
             Timer::Connect(key) => self.check_connect(key, out),
             Timer::KeepAlive(key) => self.check_keep_alive(key, out),
-            Timer::Will(key) => self.check_will(key),
-            Timer::Expiry(key) => self.check_expiry(key, out),
+            Timer::Session(key) => self.check_session(key, out),
             Timer::Cursors => {
                 let moved = std::mem::take(&mut self.desk.moved_cursors);
                 self.write_cursors(&moved, out);
@@ -496,7 +519,8 @@ impl Shard {
 
     fn check_keep_alive(&mut self, key: ConnectionKey, out: &mut Turn) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let is_paused = connection.is_paused;
+        // A peer that does not read is not excused.
+        let is_paused = connection.is_paused && !connection.is_stuffed;
         let Some((connected, _)) = connection.connected() else { return };
         let Some(silence_ms_max) = connected.negotiated.silence_ms_max else { return };
         if is_paused {

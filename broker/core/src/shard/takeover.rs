@@ -28,7 +28,10 @@ impl Shard {
                     bytes += backlog::mail_bytes(&message, targets.len());
                     self.deliver(&message, targets.into_iter(), out);
                 }
-                self.desk.mail(from, Mail::Taken { shard: self.desk.id, bytes }, out);
+                let (shard, enough) = (self.desk.id, self.desk.limits.mailed_bytes_max / 8);
+                if let Some(bytes) = self.desk.backlog.take(from, bytes, enough) {
+                    self.desk.mail(from, Mail::Taken { shard, bytes }, out);
+                }
             }
             Mail::Taken { shard, bytes } => {
                 self.desk.backlog.taken(shard, bytes);
@@ -72,35 +75,32 @@ impl Shard {
         connection: ConnectionKey,
         out: &mut Turn,
     ) {
+        if let Some(&key) = self.by_client.get(&client_id) {
+            let session = &self.sessions[key];
+            if let Link::Up(old) | Link::Opening(old) = session.link {
+                self.desk.counters.takeovers += 1;
+                // [MQTT-3.1.4-3].
+                let reason = "another connection took its session";
+                self.end(old, Ending::told(ReasonCode::SessionTakenOver, reason), out);
+            } else if session.is_expired(self.desk.now) {
+                // Its timer is late, for instance because the broker has just started.
+                self.desk.counters.sessions_expired += 1;
+                self.discard_session(key, out);
+            }
+        }
         let Some(&key) = self.by_client.get(&client_id) else {
-            let granted = Mail::Granted { client_id, connection, session: None };
-            self.desk.mail(shard, granted, out);
+            if self.ending.contains_key(&client_id) {
+                // Session Present 0 is a promise: the old one must not come back.
+                self.desk.wait(Waiter::Claimant { client_id, shard, connection });
+            } else {
+                let granted = Mail::Granted { client_id, connection, session: None };
+                self.desk.mail(shard, granted, out);
+            }
             return;
         };
-        if self.sessions[key].is_expired(self.desk.now) {
-            // Its timer is late, for instance because the broker has just started.
-            self.desk.counters.sessions_expired += 1;
-            self.discard_session(key, out);
-            let granted = Mail::Granted { client_id, connection, session: None };
-            self.desk.mail(shard, granted, out);
-            return;
-        }
         let session = &self.sessions[key];
-        if let Link::Up(old) | Link::Opening(old) = session.link {
-            self.desk.counters.takeovers += 1;
-            // [MQTT-3.1.4-3].
-            let reason = "another connection took its session";
-            self.end(old, Ending::told(ReasonCode::SessionTakenOver, reason), out);
-        }
-        // Without an expiry interval it has ended with its connection.
-        let Some(session) = self.sessions.get_mut(key) else {
-            let granted = Mail::Granted { client_id, connection, session: None };
-            self.desk.mail(shard, granted, out);
-            return;
-        };
         if session.record.is_stale || session.last_ticket > self.desk.committed {
             self.desk.wait(Waiter::Claimant { client_id, shard, connection });
-            out.batch.barrier = true;
             return;
         }
         self.by_client.remove(&client_id);
@@ -134,7 +134,7 @@ impl Shard {
         let Some(AwaitSession { request, identity }) = waiting else {
             match known {
                 // Its timers stayed with the former owner.
-                Some(session) => self.set_session_timers(session),
+                Some(session) => self.set_session_timer(session),
                 None => {
                     let shard = self.desk.id;
                     self.desk.mail(home, Mail::Ended { client_id, shard }, out);
@@ -192,6 +192,8 @@ impl Shard {
         // Its tickets were the former owner's, and are committed.
         session.last_ticket = Ticket::default();
         session.record.ticket = Ticket::default();
+        session.is_cursor_listed = false;
+        session.timer_due_ms = None;
         let client_id = session.client_id.clone();
         let key = self.sessions.insert(session);
         self.by_client.insert(client_id, key);

@@ -6,8 +6,8 @@ use std::collections::BinaryHeap;
 use crate::id::{ConnectionKey, SessionKey};
 use crate::time::Now;
 
-/// Timers further ahead than ten minutes are set in steps.
-const AHEAD_MS_MAX: u64 = 10 * 60 * 1_000;
+/// Timers further ahead than a minute are set in steps.
+const AHEAD_MS_MAX: u64 = 60 * 1_000;
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,10 +16,9 @@ pub(crate) enum Timer {
     Connect(ConnectionKey),
     /// One and a half Keep Alive intervals without a packet, perhaps ([MQTT-3.1.2-22]).
     KeepAlive(ConnectionKey),
-    /// The Will Delay Interval is over, perhaps ([MQTT-3.1.3-9]).
-    Will(SessionKey),
-    /// The Session Expiry Interval is over, perhaps ([MQTT-4.1.0-2]).
-    Expiry(SessionKey),
+    /// The Will Delay Interval ([MQTT-3.1.3-9]) or the Session Expiry Interval ([MQTT-4.1.0-2]) of
+    /// a session is over, perhaps.
+    Session(SessionKey),
     /// Cursors that moved are to be written.
     Cursors,
 }

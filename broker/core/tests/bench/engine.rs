@@ -95,23 +95,27 @@ impl TestEngine {
                 self.sessions.remove(client_id);
             }
             Write::PutCursor(client_id, cursor) => {
-                let stored = self.stored(client_id);
+                let Some(stored) = self.sessions.get_mut(client_id) else { return };
                 stored.cursor = stored.cursor.max(*cursor);
             }
             Write::PutInbound(client_id, packet_id) => {
-                self.stored(client_id).inbound.push(*packet_id);
+                let Some(stored) = self.sessions.get_mut(client_id) else { return };
+                stored.inbound.push(*packet_id);
             }
             Write::DeleteInbound(client_id, packet_id) => {
-                let inbound: &mut Vec<PacketId> = &mut self.stored(client_id).inbound;
+                let Some(stored) = self.sessions.get_mut(client_id) else { return };
+                let inbound: &mut Vec<PacketId> = &mut stored.inbound;
                 inbound.retain(|taken| taken != packet_id);
             }
             Write::PutOutbound(client_id, record) => {
-                let outbound: &mut Vec<OutboundRecord> = &mut self.stored(client_id).outbound;
+                let Some(stored) = self.sessions.get_mut(client_id) else { return };
+                let outbound: &mut Vec<OutboundRecord> = &mut stored.outbound;
                 outbound.retain(|known| known.position != record.position);
                 outbound.push(*record);
             }
             Write::DeleteOutbound(client_id, position) => {
-                self.stored(client_id).outbound.retain(|known| known.position != *position);
+                let Some(stored) = self.sessions.get_mut(client_id) else { return };
+                stored.outbound.retain(|known| known.position != *position);
             }
             Write::PutRetained(message) => {
                 self.retained.insert(message.topic().to_owned(), message.clone());
@@ -120,10 +124,6 @@ impl TestEngine {
                 self.retained.remove(&**topic);
             }
         }
-    }
-
-    fn stored(&mut self, client_id: &ClientId) -> &mut StoredSession {
-        self.sessions.get_mut(client_id).expect("a write for a session that is stored")
     }
 
     fn put_session(&mut self, record: &SessionRecord, first: Position) {

@@ -1,5 +1,6 @@
 //! Drives shards by hand: sockets are byte queues, the engine is a list, time is a number.
 
+pub(crate) mod dialogue;
 pub(crate) mod engine;
 
 use std::collections::VecDeque;
@@ -34,6 +35,10 @@ pub(crate) struct Bench {
     pub(crate) refuse_next: Option<flotilla_mqtt::ReasonCode>,
     /// Whether a turn's batch is committed at once.
     pub(crate) commits_at_once: bool,
+    /// Events gather in one turn.
+    pub(crate) holds_turn: bool,
+    /// No socket takes anything.
+    pub(crate) is_stuffed: bool,
 }
 
 /// The far end of a socket.
@@ -76,6 +81,8 @@ impl Bench {
             questions: VecDeque::new(),
             refuse_next: None,
             commits_at_once: true,
+            holds_turn: false,
+            is_stuffed: false,
         }
     }
 
@@ -270,6 +277,13 @@ impl Bench {
         self.settle();
     }
 
+    pub(crate) fn shut_down_unsettled(&mut self) {
+        for at in 0..self.shards.len() {
+            self.shards[at].shut_down(self.now, &mut self.turns[at]);
+            self.end_turn(at);
+        }
+    }
+
     fn offer(&mut self, wire: Wire) {
         let socket = &mut self.sockets[wire];
         if !socket.is_open || socket.is_paused {
@@ -282,7 +296,14 @@ impl Bench {
         self.end_turn(at);
     }
 
-    fn end_turn(&mut self, at: usize) {
+    pub(crate) fn is_paused(&self, wire: Wire) -> bool {
+        self.sockets[wire].is_paused
+    }
+
+    pub(crate) fn end_turn(&mut self, at: usize) {
+        if self.holds_turn {
+            return;
+        }
         let (shard, turn) = (&mut self.shards[at], &mut self.turns[at]);
         if shard.changes_router() {
             shard.end_turn_changing(&mut self.router, self.now, turn);
@@ -301,11 +322,15 @@ impl Bench {
         let wire_of = |sockets: &[Socket], key| {
             sockets.iter().position(|s| s.shard == id && s.key == key && s.is_open)
         };
+        let mut has_written = false;
         for send in std::mem::take(&mut turn.sends) {
             if let Some(wire) = wire_of(&self.sockets, send.connection) {
                 self.sockets[wire].inbox.extend_from_slice(&send.bytes);
                 let len = send.bytes.len();
-                self.shards[at].written(send.connection, len, self.now, &mut self.turns[at]);
+                if !self.is_stuffed {
+                    has_written = true;
+                    self.shards[at].written(send.connection, len, self.now, &mut self.turns[at]);
+                }
             }
             self.turns[at].recycle(send.bytes);
         }
@@ -329,7 +354,7 @@ impl Bench {
         for wire in resumed {
             self.offer(wire);
         }
-        if !self.turns[at].is_empty() {
+        if has_written || !self.turns[at].is_empty() {
             self.end_turn(at);
         }
     }

@@ -84,8 +84,7 @@ pub(crate) struct Access {
     pub(crate) anonymous: bool,
 }
 
-/// Largest packet of MQTT, rounded down to a MiB [MQTT 5, 2.1.4].
-const PACKET_SIZE_MAX: u64 = 256 << 20;
+const PACKET_SIZE_MAX: u64 = Limits::PACKET_SIZE_MAX as u64;
 const PACKET_SIZE_MIN: u64 = 128;
 
 impl Settings {
@@ -230,7 +229,7 @@ impl ListenerSettings {
 fn limits(written: &Written) -> Result<Limits, Refusal> {
     let packet_size_max = written.limits.packet_size_max;
     if !(PACKET_SIZE_MIN..=PACKET_SIZE_MAX).contains(&packet_size_max.bytes()) {
-        let reason = format!("{packet_size_max} is not between 128B and 256MiB");
+        let reason = format!("{packet_size_max} is not between 128B and 255MiB");
         return Err(Refusal::of_key("limits.packet_size_max", reason));
     }
     let connect_timeout = written.limits.connect_timeout;
@@ -250,7 +249,7 @@ fn limits(written: &Written) -> Result<Limits, Refusal> {
         }
     }
     Ok(Limits {
-        packet_size_max: u32::try_from(packet_size_max.bytes()).expect("at most 256 MiB"),
+        packet_size_max: u32::try_from(packet_size_max.bytes()).expect("at most 255 MiB"),
         topic_levels_max: written.limits.topic_levels_max,
         topic_aliases_max: written.limits.topic_aliases_max,
         receive_max: written.limits.receive_max,

@@ -135,7 +135,7 @@ fn refused_with_line_and_key() {
         ("[limits]\nconnect_timeout = 10", 2, "limits.connect_timeout", "such as \"30s\""),
         ("[limits]\nconnect_timeout = \"0s\"", 2, "limits.connect_timeout", "10s"),
         ("[limits]\npacket_size_max = \"64K\"", 2, "limits.packet_size_max", "not a size"),
-        ("[limits]\npacket_size_max = \"1GiB\"", 2, "limits.packet_size_max", "256MiB"),
+        ("[limits]\npacket_size_max = \"1GiB\"", 2, "limits.packet_size_max", "255MiB"),
         ("[limits]\nreceive_max = 70000", 2, "limits.receive_max", "70000"),
         ("[limits]\nreceive_max = 0", 2, "limits.receive_max", "at least 1"),
         ("[session]\ninflight_max = \"many\"", 2, "session.inflight_max", "many"),

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::SystemTime};
 
-use flotilla_core::counters::{ConnectOutcome, DropReason};
+use flotilla_core::counters::{ConnectOutcome, DropReason, packet_labels};
 use metrics::{Label, Unit, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
@@ -17,26 +17,6 @@ mod tests;
 
 const COMMIT_DURATION: &str = "flotilla_store_commit_duration_seconds";
 const HANDSHAKE_DURATION: &str = "flotilla_tls_handshake_duration_seconds";
-
-/// The labels of packets, by their number.
-const PACKETS: [&str; 16] = [
-    "reserved",
-    "connect",
-    "connack",
-    "publish",
-    "puback",
-    "pubrec",
-    "pubrel",
-    "pubcomp",
-    "subscribe",
-    "suback",
-    "unsubscribe",
-    "unsuback",
-    "pingreq",
-    "pingresp",
-    "disconnect",
-    "auth",
-];
 
 /// Renders; keeps what histograms said last time, because only what came since may be added.
 pub(crate) struct Metrics {
@@ -178,8 +158,8 @@ fn messages(report: &Report) {
         ("flotilla_packets_sent_total", "Packets sent by type.", core.packets_sent),
     ];
     for (name, help, counts) in packets {
-        for (packet, count) in PACKETS.iter().zip(counts).skip(1) {
-            count_by(name, help, count, &[("type", packet)]);
+        for (number, packet) in packet_labels() {
+            count_by(name, help, counts[number], &[("type", packet)]);
         }
     }
     count("flotilla_received_bytes_total", "Bytes of MQTT received.", core.bytes_received);
@@ -201,6 +181,11 @@ fn messages(report: &Report) {
         "flotilla_messages_resent_total",
         "Messages sent again after a reconnect.",
         core.messages_resent,
+    );
+    count(
+        "flotilla_messages_refused_total",
+        "Messages that a subscriber got and refused with a Reason Code.",
+        core.messages_refused,
     );
     count(
         "flotilla_messages_unmatched_total",
