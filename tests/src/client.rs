@@ -20,6 +20,7 @@ pub struct Client {
     kept: VecDeque<Packet>,
     next_id: u16,
     deadline: Duration,
+    largest: usize,
 }
 
 impl Client {
@@ -38,6 +39,7 @@ impl Client {
             kept: VecDeque::new(),
             next_id: 0,
             deadline: DEADLINE,
+            largest: 0,
         }
     }
 
@@ -187,11 +189,17 @@ impl Client {
                 let end = at + 1 + length;
                 let packet = Packet::decode(self.version, input[0], input.get(at + 1..end)?);
                 self.taken += end;
+                self.largest = self.largest.max(end);
                 return Some(packet);
             }
             assert!(at < 4, "[MQTT-1.5.5-1] a length of more than four bytes");
         }
         None
+    }
+
+    /// Size of the largest packet that has come, in bytes.
+    pub fn largest_packet(&self) -> usize {
+        self.largest
     }
 
     /// Waits for the end of the connection, returns the packets before it.
@@ -242,7 +250,10 @@ impl Client {
         let packets = self.until_closed();
         match packets.as_slice() {
             [] if !self.is_v5() => {}
-            [Packet::Disconnect(code, _)] if self.is_v5() && codes.contains(code) => {}
+            [Packet::Disconnect(code, properties)] if self.is_v5() && codes.contains(code) => {
+                let expiry = |property: &Property| matches!(property, Property::SessionExpiry(_));
+                assert!(!properties.iter().any(expiry), "[MQTT-3.14.2-2] {properties:?}");
+            }
             other => panic!("expected an end with one of {codes:#04X?}, came {other:?}"),
         }
     }

@@ -21,7 +21,11 @@ every_link! {
     acknowledgements_that_nobody_asked_for,
     packet_ids_up_to_the_highest,
 }
-v5_links! { refused_pubrec_ends_the_exchange, reason_codes_in_all_acknowledgements }
+v5_links! {
+    refused_pubrec_ends_the_exchange,
+    packet_id_is_free_after_a_refusal,
+    reason_codes_in_all_acknowledgements,
+}
 
 /// [MQTT-3.8.4-8], [MQTT-3.3.4-1], [MQTT-4.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.3-2]
 fn qos_is_the_lower_of_published_and_granted(link: Link) {
@@ -192,7 +196,21 @@ fn messages_keep_the_order(link: Link) {
     }
 }
 
-/// [MQTT-2.2.1-4], section 2.2.1: each side has its own.
+/// [MQTT-4.3.3-9]: the number of a message that was refused is free at once.
+fn packet_id_is_free_after_a_refusal(link: Link) {
+    let scene = Scene::shared(link);
+    let mut client = scene.connect("a");
+    client.subscribe(&scene.topic("x"), 0);
+    client.send(&Publish::new("$SYS/x", "refused").qos(2, 7).bytes(link.version));
+    assert_eq!(client.await_pubrec(7).code, 0x87);
+    client.send(&Publish::new(scene.topic("x"), "accepted").qos(2, 7).bytes(link.version));
+    assert_eq!(client.await_pubrec(7).code, 0);
+    client.send(&pubrel(7));
+    assert_eq!(client.await_pubcomp(7).code, 0);
+    assert_eq!(client.take().text(), "accepted");
+}
+
+/// [MQTT-2.2.1-4], [MQTT-4.3.2-1], [MQTT-4.3.3-1], section 2.2.1: each side has its own.
 fn packet_ids_of_both_directions_do_not_meet(link: Link) {
     let scene = Scene::shared(link);
     let mut client = scene.connect("a");

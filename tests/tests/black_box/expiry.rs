@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flotilla_tests::{
     Connect, Link, Property, Publish, Scene, Version, elapse,
-    packet::{PINGREQ, pubcomp, pubrec},
+    packet::{PINGREQ, pubcomp, pubrec, pubrel},
     v5_links,
 };
 
@@ -88,7 +88,7 @@ fn a_retained_message_expires_too(link: Link) {
     assert_eq!(client.take_until("end"), <[&str; 0]>::default());
 }
 
-/// [MQTT-4.3.3-7], [MQTT-4.4.0-1]: an exchange that has begun is ended.
+/// [MQTT-4.3.3-7], [MQTT-4.3.3-13], [MQTT-4.4.0-1]: an exchange that has begun is ended.
 fn what_has_been_sent_does_not_expire(link: Link) {
     let scene = Scene::shared(link);
     let (mut client, _) = scene.resume("a");
@@ -101,7 +101,12 @@ fn what_has_been_sent_does_not_expire(link: Link) {
     client.send(&pubrec(received.id));
     client.await_pubrel(received.id);
     client.cut();
+    let published = expiring(&scene.topic("nobody"), "x", 1).qos(2, 4_711);
+    publisher.send(&published.bytes(link.version));
+    publisher.await_pubrec(4_711);
     elapse(Duration::from_millis(2_100));
+    publisher.send(&pubrel(4_711));
+    assert_eq!(publisher.await_pubcomp(4_711).code, 0);
     let (mut client, session_present) = scene.resume("a");
     assert!(session_present);
     client.await_pubrel(received.id);

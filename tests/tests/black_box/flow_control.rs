@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use flotilla_tests::{
     Connect, Link, Packet, Property, Publish, Scene, Settings, every_link,
-    packet::{PINGREQ, puback, pubcomp, pubrec, pubrec_with, pubrel},
+    packet::{PINGREQ, frame, puback, pubcomp, pubrec, pubrec_with, pubrel},
     v5_links, v311_links,
 };
 
@@ -150,15 +150,26 @@ fn broker_keeps_to_the_maximum_packet_size(link: Link) {
     }
 }
 
-/// [MQTT-3.2.2-19], [MQTT-3.9.2-1]: a client that takes few bytes gets its answers nonetheless.
+/// [MQTT-3.2.2-19], [MQTT-3.2.2-20], [MQTT-3.4.2-2], [MQTT-3.4.2-3], [MQTT-3.5.2-2],
+/// [MQTT-3.5.2-3], [MQTT-3.6.2-2], [MQTT-3.6.2-3], [MQTT-3.7.2-2], [MQTT-3.7.2-3],
+/// [MQTT-3.9.2-1], [MQTT-3.9.2-2], [MQTT-3.11.2-1], [MQTT-3.11.2-2], [MQTT-3.14.2-3],
+/// [MQTT-3.14.2-4]: a client that takes few bytes gets every answer nonetheless.
 fn small_packets_only(link: Link) {
+    const SIZE: u32 = 32;
     let scene = Scene::shared(link);
-    let connect = Connect::new(scene.id("a")).with(Property::MaximumPacketSize(40));
+    let connect = Connect::new(scene.id("a")).with(Property::MaximumPacketSize(SIZE));
     let (mut client, _, _) = scene.connect_with(&connect);
-    let codes = client.subscribe_with(&[("$share/g/a", 0)], &[]);
-    assert_eq!(codes, [0x9E]);
-    client.send(&Publish::new("a", "x").qos(1, 9).bytes(link.version));
-    client.await_puback(9);
+    assert_eq!(client.subscribe_with(&[("$share/g/a", 0)], &[]), [0x9E]);
+    assert_eq!(client.unsubscribe(&["never"]), [0x11]);
+    assert_eq!(client.try_publish(Publish::new("$SYS/x", "x").qos(1, 0)), 0x87);
+    assert_eq!(client.try_publish(Publish::new("$SYS/x", "x").qos(2, 0)), 0x87);
+    client.send(&pubrec(4_711));
+    client.await_pubrel(4_711);
+    client.send(&pubrel(4_711));
+    client.await_pubcomp(4_711);
+    client.send(&frame(0x36, &[]));
+    client.expect_refused(&[0x81]);
+    assert!(client.largest_packet() <= SIZE as usize, "{} bytes", client.largest_packet());
 }
 
 /// Megabytes for a client that does not read: others are served meanwhile, memory stays bounded.

@@ -33,7 +33,7 @@ fn payloads_of_every_size(link: Link) {
     }
 }
 
-/// A payload is not text.
+/// A payload is not text. At QoS 0 no Packet Identifier stands before it [MQTT-2.2.1-2].
 fn payload_is_any_bytes(link: Link) {
     let scene = Scene::shared(link);
     let mut client = scene.connect("a");
@@ -146,7 +146,8 @@ fn all_forwarded() -> Vec<Property> {
     ]
 }
 
-/// [MQTT-3.3.2-4], [MQTT-3.3.2-15], [MQTT-3.3.2-16], [MQTT-3.3.2-17], [MQTT-3.3.2-20]
+/// [MQTT-3.3.2-4], [MQTT-3.3.2-15], [MQTT-3.3.2-16], [MQTT-3.3.2-17], [MQTT-3.3.2-20],
+/// [MQTT-2.2.2-1]
 fn properties_arrive_unchanged(link: Link) {
     let scene = Scene::shared(link);
     let mut client = scene.connect("a");

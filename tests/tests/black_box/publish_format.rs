@@ -14,7 +14,11 @@ every_link! {
     packets_that_are_too_short,
     zero_width_space_is_kept,
 }
-v5_links! { properties_that_publish_may_not_have, reason_codes_that_do_not_exist }
+v5_links! {
+    properties_that_publish_may_not_have,
+    user_properties_that_are_not_strings,
+    reason_codes_that_do_not_exist,
+}
 
 /// The body of a PUBLISH: topic, Packet Identifier, no properties, payload.
 fn body(link: Link, topic: &[u8], id: Option<u16>) -> Vec<u8> {
@@ -135,6 +139,18 @@ fn zero_width_space_is_kept(link: Link) {
     let publish = client.take();
     assert_eq!(publish.topic, topic);
     assert_eq!(publish.text(), "\u{FEFF}y");
+}
+
+/// [MQTT-1.5.7-1]: both strings of a User Property.
+fn user_properties_that_are_not_strings(link: Link) {
+    let scene = Scene::shared(link);
+    for (name, value) in [(&b"\xFF"[..], &b"v"[..]), (b"n", b"\xFF"), (b"\0", b"v"), (b"n", b"\0")]
+    {
+        let property = [&[0x26][..], &field(name), &field(value)].concat();
+        let length = u8::try_from(property.len()).expect("it is short");
+        let body = [&field("a")[..], &[length], &property, b"x"].concat();
+        assert_refused(&scene, &frame(0x30, &body), &[0x81]);
+    }
 }
 
 /// [MQTT-3.3.4-6], [MQTT-3.3.2-13], [MQTT-3.3.2-14], [MQTT-3.3.2-19], section 3.3.2.3

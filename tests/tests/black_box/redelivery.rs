@@ -14,6 +14,7 @@ every_link! {
     qos_2_before_pubrec_comes_again,
     qos_2_after_pubrec_goes_on_with_pubrel,
     qos_2_order_of_releases_and_messages,
+    reset_at_every_packet,
     qos_2_from_the_client_before_pubrel_is_one_message,
     qos_2_from_the_client_after_pubrel_is_complete,
     qos_1_from_the_client_may_come_again,
@@ -115,6 +116,92 @@ fn qos_2_after_pubrec_goes_on_with_pubrel(link: Link) {
     client.expect(&Packet::Pingresp);
 }
 
+/// [MQTT-4.3.3-4], [MQTT-4.4.0-1], [MQTT-4.5.0-1]: cut off with RST after each packet, one after
+/// another: every message of QoS 2 arrives once, every one of QoS 1 at least once, in order.
+fn reset_at_every_packet(link: Link) {
+    const MESSAGES: u64 = 8;
+    let scene = Scene::shared(link);
+    let mut publisher = scene.connect("publisher");
+    for cut_at in 1..=20 {
+        let name = format!("a{cut_at}");
+        let topic = scene.topic(&name);
+        let (mut client, _) = scene.resume(&name);
+        client.subscribe(&topic, 2);
+        for number in 0..MESSAGES {
+            publisher.publish(&topic, number.to_string(), 1 + (number % 2) as u8);
+        }
+        let mut receiver = Receiver::default();
+        for _ in 0..cut_at {
+            if !receiver.is_complete(MESSAGES) {
+                receiver.take_one(&mut client);
+            }
+        }
+        client.reset();
+        let (mut client, session_present) = scene.resume(&name);
+        assert!(session_present);
+        publisher.publish(&topic, MESSAGES.to_string(), 1);
+        publisher.publish(&topic, (MESSAGES + 1).to_string(), 2);
+        while !receiver.is_complete(MESSAGES + 2) {
+            receiver.take_one(&mut client);
+        }
+        client.disconnect();
+    }
+}
+
+/// What an honest client keeps of its session.
+#[derive(Default)]
+struct Receiver {
+    /// Of QoS 2, between PUBREC and PUBREL.
+    held: Vec<u16>,
+    /// By QoS, how many messages have come.
+    count: [u64; 3],
+    /// Exchanges of QoS 2 that are over.
+    released: u64,
+}
+
+impl Receiver {
+    /// Answers one packet.
+    fn take_one(&mut self, client: &mut Client) {
+        match client.next_packet() {
+            Packet::Publish(publish) if publish.qos == 2 => {
+                client.send(&pubrec(publish.id));
+                if self.held.contains(&publish.id) {
+                    assert!(publish.dup, "[MQTT-3.3.1-1] {publish:?}");
+                } else {
+                    self.held.push(publish.id);
+                    self.judge(&publish);
+                }
+            }
+            Packet::Publish(publish) => {
+                client.send(&puback(publish.id));
+                self.judge(&publish);
+            }
+            Packet::Pubrel(ack) => {
+                self.released += u64::from(self.held.contains(&ack.id));
+                self.held.retain(|id| *id != ack.id);
+                client.send(&pubcomp(ack.id));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Of one QoS the numbers go up in steps of two.
+    fn judge(&mut self, publish: &Publish) {
+        let number: u64 = publish.text().parse().expect("a number");
+        let count = &mut self.count[usize::from(publish.qos)];
+        let expected = *count * 2 + u64::from(publish.qos) - 1;
+        if publish.qos == 1 && publish.dup && number < expected {
+            return;
+        }
+        assert_eq!(number, expected, "{publish:?}");
+        *count += 1;
+    }
+
+    fn is_complete(&self, messages: u64) -> bool {
+        self.count == [0, messages / 2, messages / 2] && self.released == messages / 2
+    }
+}
+
 /// [MQTT-4.4.0-1]: one message in each state.
 fn qos_2_order_of_releases_and_messages(link: Link) {
     let scene = Scene::shared(link);
@@ -207,7 +294,7 @@ fn qos_1_from_the_client_may_come_again(link: Link) {
     assert_eq!(watcher.take_until("end"), ["x", "x"]);
 }
 
-/// [MQTT-4.4.0-1]: any number of connections later.
+/// [MQTT-4.3.2-3], [MQTT-4.4.0-1]: any number of connections later.
 fn again_each_time_until_acknowledged(link: Link) {
     let scene = Scene::shared(link);
     let (mut client, mut publisher) = pair(&scene);
