@@ -122,6 +122,11 @@ impl World {
 
     fn step(&mut self) {
         self.clock += 1;
+        if self.dice.one_in(3) {
+            // Several things may happen in one turn.
+            let holds = self.dice.one_in(2);
+            self.bench.hold_turns(holds);
+        }
         match self.dice.below(40) {
             0 if self.dice.one_in(3) => {
                 let at = self.dice.below(self.publishers.len());
@@ -166,6 +171,7 @@ impl World {
     }
 
     fn crash(&mut self) {
+        self.bench.hold_turns(false);
         trace(|| format!("{} crash, log {:?}", self.clock, self.bench.engine.end()));
         self.bench.crash();
         for publisher in &mut self.publishers {
@@ -252,6 +258,7 @@ impl World {
 
     /// Everybody comes back and stays until nothing moves any more.
     fn calm_down(&mut self) {
+        self.bench.hold_turns(false);
         for _ in 0..2_000 {
             self.clock += 1;
             for at in 0..self.publishers.len() {

@@ -48,6 +48,7 @@ impl Shard {
         if out.batch.is_empty() {
             return;
         }
+        assert_eq!(out.batch.ticket, Ticket::default(), "a batch is submitted once");
         out.batch.shard = self.desk.id;
         out.batch.ticket = self.desk.ticket;
         self.desk.backlog.submitted(self.desk.ticket, out.batch.bytes());

@@ -42,7 +42,7 @@ pub(crate) struct Desk {
     pub(crate) stale_records: Vec<SessionKey>,
     /// Sessions whose cursor has moved since it was written.
     pub(crate) moved_cursors: Vec<SessionKey>,
-    /// Connections to end once the turn is over.
+    /// Connections to end when the steps are done.
     pub(crate) refused: Vec<(ConnectionKey, Refusal)>,
     pub(crate) backlog: Backlog,
     /// Mail from this shard to itself.

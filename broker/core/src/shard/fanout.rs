@@ -112,11 +112,11 @@ impl RouterAccess<'_> {
 }
 
 impl Shard {
-    pub(crate) fn take_steps(&mut self, mut router: RouterAccess<'_>, out: &mut Turn) {
+    pub(crate) fn take_steps(&mut self, router: &mut RouterAccess<'_>, out: &mut Turn) {
         let mut steps = std::mem::take(&mut self.desk.steps);
         for step in steps.drain(..) {
             match step {
-                Step::Publish(step) => self.publish(&step, &mut router, out),
+                Step::Publish(step) => self.publish(&step, router, out),
                 Step::Subscribe(step) => self.subscribe(step, router.exclusive(), out),
                 Step::Unsubscribe(step) => self.unsubscribe(step, router.exclusive()),
                 Step::Release { session, connection, packet_id } => {

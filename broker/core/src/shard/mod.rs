@@ -282,18 +282,23 @@ impl Shard {
         &self.desk.counters
     }
 
-    fn finish(&mut self, router: RouterAccess<'_>, now: Now, out: &mut Turn) {
+    fn finish(&mut self, mut router: RouterAccess<'_>, now: Now, out: &mut Turn) {
         self.desk.now = now;
-        self.take_steps(router, out);
+        loop {
+            self.take_steps(&mut router, out);
+            let refused = std::mem::take(&mut self.desk.refused);
+            if refused.is_empty() {
+                break;
+            }
+            for (key, refusal) in refused {
+                let connection = self.connections.get_mut(key).and_then(Connection::connected);
+                let session = connection.and_then(|(c, _)| self.sessions.get(c.session));
+                let client_id = session.map(|session| session.client_id.clone());
+                self.break_off(key, client_id, &refusal, out);
+            }
+        }
         self.write_records(out);
         self.submit(out);
-        for (key, refusal) in std::mem::take(&mut self.desk.refused) {
-            let connection = self.connections.get_mut(key).and_then(Connection::connected);
-            let session =
-                connection.and_then(|(connected, _)| self.sessions.get(connected.session));
-            let client_id = session.map(|session| session.client_id.clone());
-            self.break_off(key, client_id, &refusal, out);
-        }
         let mut touched = std::mem::take(&mut self.desk.touched);
         for key in touched.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };

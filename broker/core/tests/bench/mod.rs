@@ -277,6 +277,14 @@ impl Bench {
         self.settle();
     }
 
+    /// Whether events gather from now on; if not, the turns that gathered end.
+    pub(crate) fn hold_turns(&mut self, holds: bool) {
+        self.holds_turn = holds;
+        for at in 0..self.shards.len() {
+            self.end_turn(at);
+        }
+    }
+
     pub(crate) fn shut_down_unsettled(&mut self) {
         for at in 0..self.shards.len() {
             self.shards[at].shut_down(self.now, &mut self.turns[at]);
