@@ -63,7 +63,7 @@ fn a_reload_brings_new_users() {
     put(&home.path().join("passwords"), "bob", "battery staple");
     let bob = Connect::new(scene.id("b")).login("bob", "battery staple");
     scene.broker().signal(Signal::HUP);
-    scene.broker().await_log("reload");
+    scene.broker().await_log("SIGHUP: reloaded");
     scene.connect_with(&bob).0.ping();
     client.ping();
 }
