@@ -8,9 +8,9 @@ use crate::connection::outbox::Outbox;
 use crate::id::Position;
 use crate::record::OutboundRecord;
 use crate::session::Session;
-use crate::session::outbound::Acknowledged;
+use crate::session::in_flight::Acknowledged;
 use crate::shard::desk::{Desk, Waiter};
-use crate::shard::fanout::Step;
+use crate::shard::steps::Step;
 use crate::turn::{Turn, Write};
 
 /// QoS 1: the client has the message ([MQTT-4.3.2-3]).

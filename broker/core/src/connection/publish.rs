@@ -9,7 +9,7 @@ use crate::counters::DropReason;
 use crate::message::{Message, MessageParts};
 use crate::session::Session;
 use crate::shard::desk::Desk;
-use crate::shard::fanout::{PublishStep, Step};
+use crate::shard::steps::{PublishStep, Step};
 
 /// Takes the message over, or says why not. It is routed at the end of the turn and acknowledged
 /// when it is stored where it must be.

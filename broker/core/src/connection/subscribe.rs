@@ -4,7 +4,7 @@ use flotilla_mqtt::{Subscribe, Unsubscribe};
 
 use crate::connection::connected::Connected;
 use crate::shard::desk::Desk;
-use crate::shard::fanout::{Step, SubscribeStep, UnsubscribeStep};
+use crate::shard::steps::{Step, SubscribeStep, UnsubscribeStep};
 
 /// Subscriptions change the router, so they are made at the end of the turn, in order with the
 /// messages around them.

@@ -1,7 +1,9 @@
 //! What the broker owes a client, whether it is connected or not.
 
+pub(crate) mod in_flight;
 pub(crate) mod inbound;
 pub(crate) mod outbound;
+pub(crate) mod packet_ids;
 pub(crate) mod will;
 
 use std::collections::BTreeMap;

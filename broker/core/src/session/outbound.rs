@@ -14,11 +14,12 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use flotilla_mqtt::{PacketId, QoS};
-use smallvec::SmallVec;
 
 use crate::id::{Position, Ticket};
 use crate::message::Message;
 use crate::record::{OutboundRecord, StoredSession};
+use crate::session::in_flight::{Acknowledged, InFlight, Resend, State, Stored};
+use crate::session::packet_ids::PacketIds;
 use crate::subscription::Terms;
 use crate::turn::Page;
 
@@ -31,9 +32,7 @@ pub(crate) struct Outbound {
     in_flight: VecDeque<InFlight>,
     /// How many of these were sent on this connection: they use up the send quota.
     on_wire: usize,
-    last_packet_id: PacketId,
-    /// So many identifiers after that one are known to be free.
-    packet_ids_ahead: u16,
+    packet_ids: PacketIds,
     feed: Feed,
     /// Everything in the log below is done unless it is in flight.
     frontier: Position,
@@ -58,37 +57,6 @@ pub(crate) struct Waiting {
     pub(crate) terms: Terms,
 }
 
-/// A message under a Packet Identifier.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    pub(crate) packet_id: PacketId,
-    pub(crate) position: Option<Position>,
-    pub(crate) state: State,
-    /// Whether it ever left, so that the next time is a repetition ([MQTT-3.3.1-1]).
-    pub(crate) was_sent: bool,
-    is_on_wire: bool,
-    /// What to send as soon as the identifier is stored.
-    stored_next: Option<Box<(Message, Terms)>>,
-}
-
-/// How far the exchange of one message got.
-///
-/// ```text
-/// QoS 1:             Sent ── PUBACK ──▶ done
-/// QoS 2: Storing ──▶ Sent ── PUBREC ──▶ Releasing ──▶ Released ── PUBCOMP ──▶ done
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// QoS 2: PUBLISH leaves when the batch is committed.
-    Storing(Ticket),
-    /// PUBLISH left (or has to leave again).
-    Sent(QoS),
-    /// PUBREL leaves when the batch is committed.
-    Releasing(Ticket),
-    /// PUBREL left (or has to leave again).
-    Released,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Feed {
     /// Every commit is offered; what is below `from` was read from the log already.
@@ -98,37 +66,6 @@ enum Feed {
     Log { read_from: Position, skipped_to: Position, reading: Option<u64> },
 }
 
-/// What a client's acknowledgement did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acknowledged {
-    /// No such message is in flight.
-    Unknown,
-    /// Nothing is owed.
-    Done,
-    /// PUBREL is owed, once that is stored.
-    Release(Option<Position>),
-    /// PUBREL is owed once more.
-    ReleaseAgain,
-    /// The client does not want it.
-    Refused(Option<Position>),
-}
-
-/// A message that was in flight when its connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Resend {
-    /// Its Packet Identifier, and whether it left before.
-    Under(PacketId, bool),
-    /// Its exchange went on meanwhile.
-    NoMore,
-}
-
-/// What waited for the engine.
-#[derive(Debug)]
-pub(crate) enum Stored {
-    Publish(PacketId, Box<(Message, Terms)>),
-    Pubrel(PacketId),
-}
-
 impl Outbound {
     /// Of a new session: nothing before `from` concerns it.
     pub(crate) fn new(from: Position) -> Self {
@@ -136,8 +73,7 @@ impl Outbound {
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
             on_wire: 0,
-            last_packet_id: PacketId::MAX,
-            packet_ids_ahead: 0,
+            packet_ids: PacketIds::after(PacketId::MAX),
             feed: Feed::Memory { from },
             frontier: from,
             finished: BTreeSet::new(),
@@ -176,7 +112,7 @@ impl Outbound {
         }
         in_flight.sort_by_key(|&(_, position, _)| position);
         if let Some(&(packet_id, _, _)) = in_flight.last() {
-            this.last_packet_id = packet_id;
+            this.packet_ids = PacketIds::after(packet_id);
         }
         this.in_flight = in_flight
             .into_iter()
@@ -517,27 +453,6 @@ impl Outbound {
         self.waiting.len() - again + unsent
     }
 
-    /// The next Packet Identifier that is free ([MQTT-2.2.1-4]). They are given in a circle, so how
-    /// many are free ahead need be counted only when these are used up.
-    fn next_packet_id(&mut self) -> PacketId {
-        const PACKET_IDS: u32 = 65_535;
-        assert!(self.in_flight.len() < 65_535, "the quota is at most 65,535 messages");
-        while self.packet_ids_ahead == 0 {
-            let last = u32::from(self.last_packet_id.get());
-            let ahead = |entry: &InFlight| {
-                ((u32::from(entry.packet_id.get()) + PACKET_IDS - last - 1) % PACKET_IDS) as u16
-            };
-            self.packet_ids_ahead = self.in_flight.iter().map(ahead).min().unwrap_or(u16::MAX);
-            if self.packet_ids_ahead == 0 {
-                // It is taken.
-                self.last_packet_id = self.last_packet_id.next();
-            }
-        }
-        self.packet_ids_ahead -= 1;
-        self.last_packet_id = self.last_packet_id.next();
-        self.last_packet_id
-    }
-
     fn put(
         &mut self,
         position: Option<Position>,
@@ -545,7 +460,7 @@ impl Outbound {
         was_sent: bool,
         stored_next: Option<Box<(Message, Terms)>>,
     ) -> PacketId {
-        let packet_id = self.next_packet_id();
+        let packet_id = self.packet_ids.next(self.in_flight.iter().map(|entry| entry.packet_id));
         self.on_wire += 1;
         let entry =
             InFlight { packet_id, position, state, was_sent, is_on_wire: true, stored_next };
@@ -570,22 +485,5 @@ impl Outbound {
         let entry = self.in_flight.remove(at).expect("the caller found it there");
         self.on_wire -= usize::from(entry.is_on_wire);
         self.done_since_cursor += 1;
-    }
-}
-
-impl InFlight {
-    /// Whether its PUBLISH has to leave on this connection and has not.
-    fn must_be_sent(&self) -> bool {
-        !self.is_on_wire && matches!(self.state, State::Sent(_))
-    }
-
-    /// How it is sent again: at the QoS at which its exchange began, whatever was subscribed since.
-    fn terms(&self, now: Option<Terms>, message: &Message) -> Terms {
-        let State::Sent(qos) = self.state else { unreachable!("only what was sent is sent again") };
-        // What is addressed is a retained message ([MQTT-3.3.1-8]).
-        let retain = !message.addressee().is_empty();
-        let mut terms = now.unwrap_or(Terms { qos, retain, ids: SmallVec::new() });
-        terms.qos = qos;
-        terms
     }
 }

@@ -7,7 +7,7 @@ use crate::connection::exchange;
 use crate::id::{Position, SessionKey, Ticket};
 use crate::mail::Commit;
 use crate::session::Link;
-use crate::session::outbound::Stored;
+use crate::session::in_flight::Stored;
 use crate::shard::Shard;
 use crate::shard::desk::Waiter;
 use crate::time::Now;

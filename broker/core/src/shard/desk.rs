@@ -10,7 +10,7 @@ use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
 use crate::mail::Mail;
 use crate::shard::backlog::Backlog;
-use crate::shard::fanout::Step;
+use crate::shard::steps::Step;
 use crate::shard::timers::Timers;
 use crate::time::Now;
 use crate::turn::Turn;

@@ -11,7 +11,7 @@ use crate::notice::Notice;
 use crate::session::Link;
 use crate::shard::Shard;
 use crate::shard::desk::Waiter;
-use crate::shard::fanout::{PublishStep, Step};
+use crate::shard::steps::{PublishStep, Step};
 use crate::shard::timers::Timer;
 use crate::turn::{Send, Turn, Write};
 

@@ -14,7 +14,7 @@ use crate::session::{Link, Session};
 use crate::shard::desk::Waiter;
 use crate::shard::directory::Decision;
 use crate::shard::ending::Ending;
-use crate::shard::fanout::Step;
+use crate::shard::steps::Step;
 use crate::shard::timers::Timer;
 use crate::shard::{Shard, backlog};
 use crate::turn::{Page, Turn};

@@ -1,0 +1,165 @@
+//! Subscriptions that begin, end, or move with their session.
+
+use flotilla_mqtt::{QoS, ReasonCode, RetainHandling, topic};
+
+use crate::connection::deliver;
+use crate::connection::owed::{Acknowledgement, Due};
+use crate::counters::DropReason;
+use crate::id::SessionKey;
+use crate::limits::Limits;
+use crate::message::{Message, MessageParts};
+use crate::router::{Router, Subscriber};
+use crate::shard::Shard;
+use crate::shard::steps::{SubscribeStep, UnsubscribeStep};
+use crate::subscription::{SubscribedFrom, Subscription, Terms};
+use crate::turn::{Append, Target, Turn, Write};
+
+impl Shard {
+    pub(super) fn subscribe(&mut self, step: SubscribeStep, router: &mut Router, out: &mut Turn) {
+        let Some(session) = self.sessions.get_mut(step.session) else { return };
+        let key = *session.subscriber.get_or_insert_with(|| {
+            router.add(Subscriber {
+                shard: self.desk.id,
+                session: step.session,
+                is_durable: session.is_durable,
+            })
+        });
+        let mut reason_codes = Vec::with_capacity(step.filters.len());
+        let (mut retained, mut expired) = (Vec::new(), Vec::new());
+        for (filter, options) in &step.filters {
+            let known = session.subscriptions.get(filter).map(|known| known.start);
+            let is_full = known.is_none()
+                && session.subscriptions.len() >= self.desk.limits.subscriptions_max;
+            if let Some(reason_code) = refuse_filter(filter, is_full, &self.desk.limits) {
+                reason_codes.push(reason_code);
+                continue;
+            }
+            let unwritten = SubscribedFrom::Unwritten(out.batch.appends.len() as u64);
+            // [MQTT-3.8.4-3]: replaced without a gap, so it starts where it started.
+            let start = known.unwrap_or(unwritten);
+            let subscription = Subscription { options: *options, id: step.id, start };
+            router.subscribe(key, filter, &subscription);
+            session.subscriptions.insert(filter.clone(), subscription);
+            self.desk.counters.subscriptions += u64::from(known.is_none());
+            reason_codes.push(match options.qos {
+                QoS::AtMostOnce => ReasonCode::Success,
+                QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+                QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+            });
+            // [MQTT-3.3.1-9], [-10], [-11].
+            let wants_retained = match options.retain_handling {
+                RetainHandling::SendAlways => true,
+                RetainHandling::SendIfNew => known.is_none(),
+                RetainHandling::DoNotSend => false,
+            };
+            if wants_retained {
+                router.for_each_retained(filter, &mut |message| {
+                    if message.is_expired(self.desk.now.unix_ms) {
+                        expired.push(message.clone());
+                        return;
+                    }
+                    let qos = message.qos().min(options.qos);
+                    let ids = step.id.into_iter().collect();
+                    retained.push((message.clone(), Terms { qos, retain: true, ids }));
+                });
+            }
+        }
+        for message in expired {
+            if router.remove_retained(message.topic()) {
+                out.batch.writes.push(Write::DeleteRetained(message.topic().into()));
+            }
+        }
+        let due = if self.is_durable(step.session) {
+            self.mark_stale(step.session);
+            Due::Recorded
+        } else {
+            Due::Now
+        };
+        self.owe(step.connection, due, Acknowledgement::Suback(step.packet_id, reason_codes));
+        for (message, terms) in retained {
+            self.deliver_retained(step.session, &message, terms, out);
+        }
+        self.pump(step.session, out);
+    }
+
+    /// Sends what waits for a session.
+    fn pump(&mut self, key: SessionKey, out: &mut Turn) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let connection = session.connection().and_then(|key| self.connections.get_mut(key));
+        if let Some((connected, outbox)) = connection.and_then(|c| c.connected()) {
+            deliver::pump(session, connected, outbox, &mut self.desk, out);
+        }
+    }
+
+    /// A retained message goes to one session because it subscribed. For a durable session it goes
+    /// through the log like any other, so that it is sent again when it was not acknowledged.
+    fn deliver_retained(
+        &mut self,
+        key: SessionKey,
+        message: &Message,
+        terms: Terms,
+        out: &mut Turn,
+    ) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.is_durable && terms.qos > QoS::AtMostOnce {
+            let target = Target { session: key, terms };
+            let parts = MessageParts { addressee: session.client_id.as_str(), ..message.parts() };
+            let message = Message::new(&parts, &mut self.desk.scratch);
+            let targets = vec![(self.desk.id, vec![target])];
+            out.batch.appends.push(Append { message, targets });
+            self.desk.counters.messages_stored += 1;
+        } else if session.outbound.has_room(self.desk.limits.queue_messages_max) {
+            // There may be many: they leave as the socket takes them, whatever their QoS.
+            session.outbound.offer(message.clone(), terms);
+        } else {
+            self.desk.counters.drop_deliveries(DropReason::QueueFull, 1);
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, step: UnsubscribeStep, router: &mut Router) {
+        let Some(session) = self.sessions.get_mut(step.session) else { return };
+        let mut reason_codes = Vec::with_capacity(step.filters.len());
+        for filter in &step.filters {
+            let was_there = session.subscriptions.remove(filter).is_some();
+            if let (true, Some(key)) = (was_there, session.subscriber) {
+                router.unsubscribe(key, filter);
+                self.desk.counters.subscriptions -= 1;
+            }
+            reason_codes.push(match was_there {
+                true => ReasonCode::Success,
+                false => ReasonCode::NoSubscriptionExisted,
+            });
+        }
+        let due = if self.is_durable(step.session) {
+            self.mark_stale(step.session);
+            Due::Recorded
+        } else {
+            Due::Now
+        };
+        self.owe(step.connection, due, Acknowledgement::Unsuback(step.packet_id, reason_codes));
+    }
+
+    fn is_durable(&self, key: SessionKey) -> bool {
+        self.sessions.get(key).is_some_and(|session| session.is_durable)
+    }
+
+    pub(super) fn relocate(&mut self, key: SessionKey, router: &mut Router) {
+        let Some(session) = self.sessions.get(key) else { return };
+        if let Some(subscriber) = session.subscriber {
+            let is_durable = session.is_durable;
+            router
+                .relocate(subscriber, Subscriber { shard: self.desk.id, session: key, is_durable });
+        }
+    }
+}
+
+/// Why a filter is refused; `None`: it is granted.
+fn refuse_filter(filter: &str, is_full: bool, limits: &Limits) -> Option<ReasonCode> {
+    if matches!(topic::parse_filter(filter), Ok(topic::Filter::Shared { .. })) {
+        return Some(ReasonCode::SharedSubscriptionsNotSupported);
+    }
+    if limits.has_too_many_levels(filter) {
+        return Some(ReasonCode::TopicFilterInvalid);
+    }
+    is_full.then_some(ReasonCode::QuotaExceeded)
+}
