@@ -9,6 +9,10 @@ use std::{
 
 use crate::{Connect, DEADLINE, Endpoint, Packet, Property, Socket, Version};
 
+/// The connection ended before everything was done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lost;
+
 /// One connection to the broker. Every wait has a deadline; what comes unasked is kept in order.
 #[derive(Debug)]
 pub struct Client {
@@ -30,8 +34,13 @@ impl Client {
     /// When nobody listens.
     #[track_caller]
     pub fn open(to: &Endpoint, version: Version) -> Self {
-        let socket = Socket::open(to).expect("the broker accepts connections");
-        Self {
+        Self::try_open(to, version).expect("the broker accepts connections")
+    }
+
+    /// As [`Client::open`]; `None` when nobody listens.
+    pub fn try_open(to: &Endpoint, version: Version) -> Option<Self> {
+        let socket = Socket::open(to).ok()?;
+        Some(Self {
             socket,
             version,
             input: Vec::new(),
@@ -40,7 +49,7 @@ impl Client {
             next_id: 0,
             deadline: DEADLINE,
             largest: 0,
-        }
+        })
     }
 
     /// The version that it speaks.
@@ -64,9 +73,24 @@ impl Client {
     /// When the broker refuses.
     #[track_caller]
     pub fn connect(&mut self, connect: &Connect) -> (bool, Vec<Property>) {
-        self.send(&connect.bytes(self.version));
-        match self.next_packet() {
-            Packet::Connack(session_present, 0, properties) => (session_present, properties),
+        self.try_connect(connect).expect("CONNECT is answered")
+    }
+
+    /// As [`Client::connect`].
+    ///
+    /// # Errors
+    /// [`Lost`] when the connection ends instead.
+    ///
+    /// # Panics
+    /// When the broker refuses, or says nothing until the deadline.
+    #[track_caller]
+    pub fn try_connect(&mut self, connect: &Connect) -> Result<(bool, Vec<Property>), Lost> {
+        self.send_lossy(&connect.bytes(self.version));
+        match self.try_read(Instant::now() + self.deadline) {
+            Ok(Some(Packet::Connack(session_present, 0, properties))) => {
+                Ok((session_present, properties))
+            }
+            Ok(None) => Err(Lost),
             other => panic!("{connect:?} was answered with {other:?}"),
         }
     }

@@ -21,10 +21,11 @@ mod publisher;
 mod scene;
 mod settings;
 mod socket;
+mod subscriber;
 
 pub use broker::{Broker, Ended};
 pub use certificates::Certificates;
-pub use client::Client;
+pub use client::{Client, Lost};
 pub use dialogue::Received;
 pub use link::{Link, Transport, Version};
 pub use packet::{Ack, Connect, Packet, Publish, Will};
@@ -34,6 +35,7 @@ pub use publisher::Publisher;
 pub use scene::Scene;
 pub use settings::Settings;
 pub use socket::{Endpoint, Identity, Socket};
+pub use subscriber::{Series, Subscriber};
 
 use std::time::Duration;
 

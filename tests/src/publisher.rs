@@ -3,12 +3,9 @@
 use std::{collections::VecDeque, time::Instant};
 
 use crate::{
-    Client, Connect, DEADLINE, Endpoint, Packet, Property, Publish, Version, packet::pubrel,
+    Client, Connect, DEADLINE, Endpoint, Lost, Packet, Property, Publish, Series, Version,
+    packet::pubrel,
 };
-
-/// The connection ended before everything was acknowledged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lost;
 
 /// Publishes the numbers 0, 1, 2, … as text, on its topics in turn, and knows what the broker
 /// has acknowledged. Its session stays, so it sends again what was open when a connection ended.
@@ -61,13 +58,28 @@ impl Publisher {
         self.completed
     }
 
+    /// What `total` messages look like to a subscriber.
+    pub fn series(&self, total: u64) -> Vec<Series> {
+        let step = self.topics.len() as u64;
+        let series = |(topic, first): (&String, u64)| Series {
+            topic: topic.clone(),
+            first,
+            step,
+            end: total,
+        };
+        self.topics.iter().zip(0..).map(series).collect()
+    }
+
     /// Connects, sends again what is open; returns Session Present.
+    ///
+    /// # Errors
+    /// [`Lost`] when there is no broker, or it ends meanwhile.
     ///
     /// # Panics
     /// When the broker refuses.
-    pub fn connect(&mut self, to: &Endpoint) -> bool {
-        let mut client = Client::open(to, self.version);
-        let (session_present, _) = client.connect(&self.connect);
+    pub fn connect(&mut self, to: &Endpoint) -> Result<bool, Lost> {
+        let mut client = Client::try_open(to, self.version).ok_or(Lost)?;
+        let (session_present, _) = client.try_connect(&self.connect)?;
         let mut again = Vec::new();
         for open in &self.under_way {
             if open.is_released {
@@ -76,9 +88,11 @@ impl Publisher {
                 again.extend(self.publish(open.number).dup().bytes(self.version));
             }
         }
-        client.send(&again);
+        if !client.send_lossy(&again) {
+            return Err(Lost);
+        }
         self.client = Some(client);
-        session_present
+        Ok(session_present)
     }
 
     /// Publishes until `total` messages are acknowledged to the end; tells `progress` how many

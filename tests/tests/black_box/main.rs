@@ -24,6 +24,7 @@ mod retained;
 mod rumqttc_client;
 mod session;
 mod start_time;
+mod storm;
 mod subscribe;
 mod subscribe_format;
 mod takeover;

@@ -169,7 +169,7 @@ fn more_messages_wait_than_fit_under_way(link: Link) {
         1,
         500,
     );
-    publisher.connect(&scene.endpoint());
+    publisher.connect(&scene.endpoint()).expect("the broker is there");
     publisher.run(MESSAGES as u64, |_| {}).expect("the broker stays");
     let (mut sleeper, _) = scene.resume("sleeper");
     let mut under_way = Vec::new();

@@ -36,7 +36,7 @@ fn it_does_not_depend_on_the_log() {
                 let topic = vec![format!("fleet/{number}")];
                 let name = format!("publisher{number}");
                 let mut publisher = Publisher::new(&name, Version::V311, topic, 1, 1_000);
-                publisher.connect(endpoint);
+                publisher.connect(endpoint).expect("the broker is there");
                 publisher.run(each, |_| {}).expect("the broker stays");
             });
         }
