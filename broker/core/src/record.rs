@@ -30,6 +30,16 @@ pub struct SessionRecord {
     pub sent_up_to: Position,
 }
 
+impl SessionRecord {
+    /// About what it holds in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let filters = self.subscriptions.iter().map(|s| size_of_val(s) + s.filter.len());
+        let will = self.will.as_ref().map_or(0, |will| will.message.as_bytes().len());
+        let unacknowledged = size_of_val(self.unacknowledged.as_slice());
+        size_of::<Self>() + filters.sum::<usize>() + will + unacknowledged
+    }
+}
+
 /// A subscription on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionRecord {

@@ -104,10 +104,15 @@ impl Batch {
         self.appends.is_empty() && self.writes.is_empty() && !self.barrier
     }
 
-    /// About what it costs in memory until it is committed.
+    /// About what it holds in memory until it is committed. Never 0.
     pub fn bytes(&self) -> usize {
-        let appends = self.appends.iter().map(|append| append.message.as_bytes().len());
-        appends.chain(self.writes.iter().map(Write::bytes)).sum()
+        let appends = self.appends.len() * size_of::<Append>() + self.message_bytes();
+        size_of::<Self>() + appends + self.writes.iter().map(Write::bytes).sum::<usize>()
+    }
+
+    /// What its messages add to the log.
+    pub fn message_bytes(&self) -> usize {
+        self.appends.iter().map(|append| append.message.as_bytes().len()).sum()
     }
 }
 
@@ -154,16 +159,20 @@ pub enum Write {
 }
 
 impl Write {
-    /// About what it costs in memory.
     fn bytes(&self) -> usize {
-        match self {
-            Self::PutSession(record) => {
-                let filters = record.subscriptions.iter().map(|s| s.filter.len() + size_of_val(s));
-                size_of_val(&**record) + filters.sum::<usize>()
-            }
+        let held = match self {
+            Self::PutSession(record) => record.bytes(),
             Self::PutRetained(message) => message.as_bytes().len(),
-            _ => size_of_val(self),
-        }
+            Self::DeleteRetained(topic) => topic.len(),
+            // The identifier is shared with the session.
+            Self::EndSession(_)
+            | Self::PutCursor(..)
+            | Self::PutInbound(..)
+            | Self::DeleteInbound(..)
+            | Self::PutOutbound(..)
+            | Self::DeleteOutbound(..) => 0,
+        };
+        size_of::<Self>() + held
     }
 }
 

@@ -1,43 +1,9 @@
 //! What an engine asks about a batch before it takes it.
 
 use std::collections::HashMap;
-use std::mem::size_of;
 
 use flotilla_core::id::ClientId;
-use flotilla_core::record::{SessionRecord, SubscriptionRecord};
-use flotilla_core::turn::{Append, Batch, Write};
-
-/// About what the batch holds in memory until it is committed, bytes. Never 0.
-pub(crate) fn cost(batch: &Batch) -> usize {
-    let writes: usize = batch.writes.iter().map(write_cost).sum();
-    size_of::<Batch>() + batch.bytes() + batch.appends.len() * size_of::<Append>() + writes
-}
-
-fn write_cost(write: &Write) -> usize {
-    let held = match write {
-        Write::PutSession(record) => record_cost(record),
-        Write::PutRetained(message) => message.as_bytes().len(),
-        Write::DeleteRetained(topic) => topic.len(),
-        // The identifier is shared with the session.
-        Write::EndSession(_)
-        | Write::PutCursor(..)
-        | Write::PutInbound(..)
-        | Write::DeleteInbound(..)
-        | Write::PutOutbound(..)
-        | Write::DeleteOutbound(..) => 0,
-    };
-    size_of::<Write>() + held
-}
-
-fn record_cost(record: &SessionRecord) -> usize {
-    let filters: usize = record
-        .subscriptions
-        .iter()
-        .map(|subscription| size_of::<SubscriptionRecord>() + subscription.filter.len())
-        .sum();
-    let will = record.will.as_ref().map_or(0, |will| will.message.as_bytes().len());
-    size_of::<SessionRecord>() + filters + will + record.unacknowledged.len() * 16
-}
+use flotilla_core::turn::{Batch, Write};
 
 /// The revisions of sessions that batches taken but not yet committed have changed.
 #[derive(Debug, Default)]

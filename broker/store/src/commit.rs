@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use flotilla_core::id::Position;
 use flotilla_core::turn::Batch;
 
-use crate::batch::cost;
 use crate::engine::{CommitSink, Counters};
 use crate::error::Error;
 
@@ -97,7 +96,7 @@ impl Committer {
         if queue.is_closed {
             return;
         }
-        queue.uncommitted_bytes += cost(&batch);
+        queue.uncommitted_bytes += batch.bytes();
         queue.batches.push_back(batch);
         drop(queue);
         self.shared.changed.notify_one();
@@ -229,13 +228,13 @@ impl<S: Storage, K: CommitSink> Worker<S, K> {
         let mut bytes = 0;
         let mut refused = None;
         while let Some(batch) = self.taken.pop_front() {
-            let batch_cost = cost(&batch);
-            let is_full = bytes + batch_cost > GROUP_BYTES_MAX || group.len() == GROUP_BATCHES_MAX;
+            let batch_bytes = batch.bytes();
+            let is_full = bytes + batch_bytes > GROUP_BYTES_MAX || group.len() == GROUP_BATCHES_MAX;
             if is_full && !group.is_empty() {
                 self.taken.push_front(batch);
                 break;
             }
-            bytes += batch_cost;
+            bytes += batch_bytes;
             match self.storage.stage(&batch)? {
                 Some(first) => group.push((batch, first)),
                 None => {
@@ -282,7 +281,7 @@ impl<S: Storage, K: CommitSink> Worker<S, K> {
         counters.batches += group.len() as u64;
         for (batch, _) in group {
             counters.messages += batch.appends.len() as u64;
-            counters.message_bytes += batch.bytes() as u64;
+            counters.message_bytes += batch.message_bytes() as u64;
         }
         counters.commit_ns += u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
     }

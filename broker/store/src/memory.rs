@@ -11,7 +11,7 @@ use flotilla_core::record::{OutboundRecord, SessionRecord, Start, StoredSession}
 use flotilla_core::turn::{Batch, Page, Replay, Write};
 use flotilla_mqtt::PacketId;
 
-use crate::batch::{Revisions, cost};
+use crate::batch::Revisions;
 use crate::engine::{CommitSink, Counters, Engine, FIRST, Recovered};
 use crate::error::Error;
 use crate::page::Filling;
@@ -122,7 +122,7 @@ impl Engine for Memory {
         if state.is_closed {
             return;
         }
-        state.uncommitted_bytes += cost(&batch);
+        state.uncommitted_bytes += batch.bytes();
         state.queue.push_back(batch);
         drop(state);
         if self.is_immediate {
@@ -163,7 +163,7 @@ impl State {
         let taken = batches.min(self.queue.len());
         let mut reports: Vec<Report> = Vec::new();
         for batch in self.queue.drain(..taken) {
-            self.uncommitted_bytes -= cost(&batch);
+            self.uncommitted_bytes -= batch.bytes();
             if self.stored.is_stale(&batch) {
                 self.counters.refused += 1;
                 reports.push(Report::Refused(batch));
@@ -173,7 +173,7 @@ impl State {
             self.stored.apply(&batch, first);
             self.counters.batches += 1;
             self.counters.messages += batch.appends.len() as u64;
-            self.counters.message_bytes += batch.bytes() as u64;
+            self.counters.message_bytes += batch.message_bytes() as u64;
             let committed = (batch, first);
             match reports.last_mut() {
                 Some(Report::Committed(group, end)) => {
