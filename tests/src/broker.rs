@@ -266,12 +266,9 @@ impl Running {
         let config = home.join("flotilla.toml");
         fs::write(&config, settings.toml(&data(home))).expect("a temporary directory is writable");
         let started = Instant::now();
-        let mut child = command()
-            .arg("--config")
-            .arg(&config)
-            .envs(settings.environment_variables().iter().cloned())
-            .spawn()
-            .expect("the broker's program runs");
+        let mut command = piped(settings.command(&program("flotilla")));
+        command.arg("--config").arg(&config);
+        let mut child = command.spawn().expect("the broker's program runs");
         let guard = guard(child.id(), home);
         let log = Log::follow(&mut child);
         let until = started + DEADLINE;
@@ -304,7 +301,10 @@ fn data(home: &Path) -> PathBuf {
 }
 
 fn command() -> Command {
-    let mut command = Command::new(program("flotilla"));
+    piped(Command::new(program("flotilla")))
+}
+
+fn piped(mut command: Command) -> Command {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }

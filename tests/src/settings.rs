@@ -1,13 +1,13 @@
 //! The configuration file of a broker under test.
 
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, path::Path, process::Command};
 
 /// What a test asks of its broker, beside free ports and a data directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Settings {
     tables: String,
     tls: String,
-    environment: Vec<(String, String)>,
+    open_files_max: Option<u32>,
 }
 
 impl Settings {
@@ -30,15 +30,19 @@ impl Settings {
         self
     }
 
-    /// With this environment variable.
+    /// With so many file descriptors and no more.
     #[must_use]
-    pub fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
+    pub fn open_files_max(self, number: u32) -> Self {
+        Self { open_files_max: Some(number), ..self }
     }
 
-    pub(crate) fn environment_variables(&self) -> &[(String, String)] {
-        &self.environment
+    /// The command line, up to its arguments.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let Some(number) = self.open_files_max else { return Command::new(program) };
+        // The shell becomes the program, so the process id is the broker's.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {number} && exec \"$0\" \"$@\"")]).arg(program);
+        shell
     }
 
     /// The file: one TCP and one TLS listener, operations, all on free ports.

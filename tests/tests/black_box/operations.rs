@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -119,7 +119,7 @@ fn signals_end_it() {
         let mut deaf = scene.connect("deaf");
         deaf.subscribe("x", 0);
         let _silent = scene.open();
-        let _half = std::net::TcpStream::connect(scene.endpoint().address);
+        let _half = TcpStream::connect(scene.endpoint().address);
         let mut publisher = scene.connect("publisher");
         for _ in 0..100 {
             publisher.publish("x", vec![b'x'; 64 * 1024], 0);
@@ -131,6 +131,24 @@ fn signals_end_it() {
         assert_eq!(ended.code, Some(0), "{}", ended.log);
         assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     }
+}
+
+/// No file descriptor left: those who are connected are served, the others when there is room.
+#[test]
+fn no_file_descriptor_left() {
+    let scene = Scene::alone(Link::V5_TCP, Settings::new().open_files_max(120));
+    let mut client = scene.connect("a");
+    client.subscribe("x", 1);
+    let address = scene.endpoint().address;
+    let crowd: Vec<_> = (0..200).map(|_| TcpStream::connect(address)).collect();
+    for number in 0..20 {
+        client.publish("x", number.to_string(), 1);
+        assert_eq!(client.take().text(), number.to_string());
+    }
+    drop(crowd);
+    scene.connect("b").publish("x", "room", 1);
+    assert_eq!(client.take().text(), "room");
+    assert!(scene.broker().metric("flotilla_listener_exhausted_total", &[]) > 0.0);
 }
 
 /// SIGHUP does not disturb clients.
