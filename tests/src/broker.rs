@@ -244,12 +244,6 @@ impl Broker {
         self.running.stop();
         self.running = Running::start(&self.settings, self.home.path());
     }
-
-    /// Starts the program again with other settings, on the same data.
-    pub fn restart_with(&mut self, settings: Settings) {
-        self.settings = settings;
-        self.restart();
-    }
 }
 
 impl Drop for Broker {

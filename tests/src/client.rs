@@ -23,7 +23,6 @@ pub struct Client {
     taken: usize,
     kept: VecDeque<Packet>,
     next_id: u16,
-    deadline: Duration,
     largest: usize,
 }
 
@@ -47,7 +46,6 @@ impl Client {
             taken: 0,
             kept: VecDeque::new(),
             next_id: 0,
-            deadline: DEADLINE,
             largest: 0,
         })
     }
@@ -60,11 +58,6 @@ impl Client {
     /// Whether it speaks MQTT 5.
     pub fn is_v5(&self) -> bool {
         self.version == Version::V5
-    }
-
-    /// With another patience than [`DEADLINE`].
-    pub fn set_deadline(&mut self, deadline: Duration) {
-        self.deadline = deadline;
     }
 
     /// Sends CONNECT, returns Session Present and the properties.
@@ -86,7 +79,7 @@ impl Client {
     #[track_caller]
     pub fn try_connect(&mut self, connect: &Connect) -> Result<(bool, Vec<Property>), Lost> {
         self.send_lossy(&connect.bytes(self.version));
-        match self.try_read(Instant::now() + self.deadline) {
+        match self.try_read(Instant::now() + DEADLINE) {
             Ok(Some(Packet::Connack(session_present, 0, properties))) => {
                 Ok((session_present, properties))
             }
@@ -166,7 +159,7 @@ impl Client {
 
     #[track_caller]
     fn read(&mut self) -> Packet {
-        match self.try_read(Instant::now() + self.deadline) {
+        match self.try_read(Instant::now() + DEADLINE) {
             Ok(Some(packet)) => packet,
             Ok(None) => panic!("the broker closed the connection; kept were {:?}", self.kept),
             Err(kind) => panic!("no packet came ({kind}); kept were {:?}", self.kept),
@@ -232,7 +225,7 @@ impl Client {
     /// When it is still open at the deadline.
     #[track_caller]
     pub fn until_closed(&mut self) -> Vec<Packet> {
-        let until = Instant::now() + self.deadline;
+        let until = Instant::now() + DEADLINE;
         let mut packets: Vec<Packet> = self.kept.drain(..).collect();
         loop {
             match self.try_read(until) {
@@ -249,7 +242,7 @@ impl Client {
     /// When nothing happens until the deadline.
     #[track_caller]
     pub fn is_answered(&mut self) -> bool {
-        match self.try_read(Instant::now() + self.deadline) {
+        match self.try_read(Instant::now() + DEADLINE) {
             Ok(packet) => packet.is_some(),
             Err(_) => panic!("neither an answer nor an end"),
         }
