@@ -153,25 +153,28 @@ fn user_properties_that_are_not_strings(link: Link) {
     }
 }
 
-/// [MQTT-3.3.4-6], [MQTT-3.3.2-13], [MQTT-3.3.2-14], [MQTT-3.3.2-19], section 3.3.2.3
+/// [MQTT-3.3.4-6], [MQTT-3.3.2-13], [MQTT-3.3.2-14], [MQTT-3.3.2-19], section 3.3.2.3: twice is a
+/// Protocol Error; one that PUBLISH does not have is malformed.
 fn properties_that_publish_may_not_have(link: Link) {
     let scene = Scene::shared(link);
-    for properties in [
-        vec![Property::SubscriptionId(1)],
-        vec![Property::SubscriptionId(0)],
-        vec![Property::ResponseTopic("a/+".into())],
-        vec![Property::ResponseTopic("#".into())],
-        vec![Property::PayloadFormat(2)],
-        vec![Property::MessageExpiry(1), Property::MessageExpiry(1)],
-        vec![Property::ContentType("a".into()), Property::ContentType("a".into())],
-        vec![Property::ContentType("a\0".into())],
-        vec![Property::TopicAlias(1), Property::TopicAlias(1)],
-        vec![Property::SessionExpiry(1)],
-        vec![Property::ReasonString("a".into())],
-        vec![Property::WillDelay(1)],
+    let twice = |property: Property| vec![property.clone(), property];
+    for (properties, codes) in [
+        (vec![Property::SubscriptionId(1)], &[0x82][..]),
+        (vec![Property::SubscriptionId(0)], &[0x82]),
+        (vec![Property::ResponseTopic("a/+".into())], &[0x81, 0x82, 0x90]),
+        (vec![Property::ResponseTopic("#".into())], &[0x81, 0x82, 0x90]),
+        (vec![Property::PayloadFormat(2)], &[0x81, 0x82]),
+        (twice(Property::MessageExpiry(1)), &[0x82]),
+        (twice(Property::ContentType("a".into())), &[0x82]),
+        (twice(Property::PayloadFormat(1)), &[0x82]),
+        (twice(Property::TopicAlias(1)), &[0x82]),
+        (vec![Property::ContentType("a\0".into())], &[0x81]),
+        (vec![Property::SessionExpiry(1)], &[0x81]),
+        (vec![Property::ReasonString("a".into())], &[0x81]),
+        (vec![Property::WillDelay(1)], &[0x81]),
     ] {
         let publish = Publish { properties, ..Publish::new("a", "x").qos(1, 1) };
-        assert_refused(&scene, &publish.bytes(link.version), &[0x81, 0x82, 0x90]);
+        assert_refused(&scene, &publish.bytes(link.version), codes);
     }
 }
 
