@@ -57,7 +57,7 @@ pub(crate) struct Serve {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Log {
-    /// error, warn, info, debug or trace; default: [log] level of the configuration, which is info
+    /// error, warn, info, debug or trace; default: log.level of the configuration, which is info
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(crate) log_level: Option<Level>,
     /// How log lines are written

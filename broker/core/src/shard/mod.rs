@@ -154,7 +154,7 @@ impl Shard {
         }
     }
 
-    /// A [`Question`] was answered.
+    /// A [`crate::turn::Question`] was answered.
     pub fn identified(
         &mut self,
         connection: ConnectionKey,

@@ -1,12 +1,9 @@
 //! Faults that a review found, each as the dialogue that showed it.
 
-#[allow(dead_code, reason = "each test program uses its part of the bench")]
-mod bench;
-
-use bench::dialogue::{
+use crate::bench::dialogue::{
     CONNACK, RESUMED, clean, id, persistent, puback, publish, send, subscribe, subscribe_with,
 };
-use bench::{Bench, Wire};
+use crate::bench::{Bench, Wire};
 use flotilla_core::limits::Limits;
 use flotilla_mqtt::{
     Ack, Connect, Disconnect, Packet, QoS, ReasonCode, Requested, SubscriptionOptions, Unsubscribe,

@@ -1,10 +1,7 @@
 //! One rule a test, on the bench: what goes in, what comes out, packet by packet.
 
-#[allow(dead_code, reason = "each test program uses its part of the bench")]
-mod bench;
-
-use bench::Bench;
-use bench::dialogue::{
+use crate::bench::Bench;
+use crate::bench::dialogue::{
     CONNACK, RESUMED, clean, id, persistent, puback, publish, send, subscribe, subscribe_with,
 };
 use flotilla_core::limits::Limits;

@@ -1,11 +1,8 @@
 //! Honest clients on a broker that is cut, delayed and killed, against a model of what is owed.
 
-#[allow(dead_code, reason = "each test program uses its part of the bench")]
-mod bench;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bench::{Bench, Wire};
+use crate::bench::{Bench, Wire};
 use flotilla_core::limits::Limits;
 use flotilla_mqtt::{
     Ack, Connect, Packet, PacketId, Publish, QoS, ReasonCode, Requested, Subscribe,
@@ -205,7 +202,7 @@ impl World {
         let clock = self.clock;
         let publisher = &mut self.publishers[at];
         let answer = self.bench.receive(wire, |packet| {
-            trace(|| format!("{clock} {} <- {}", publisher.id, bench::describe(&packet)));
+            trace(|| format!("{clock} {} <- {}", publisher.id, crate::bench::describe(&packet)));
             publisher.received(&packet)
         });
         match answer {
@@ -244,7 +241,7 @@ impl World {
         let clock = self.clock;
         let subscriber = &mut self.subscribers[at];
         let answer = self.bench.receive(wire, |packet| {
-            trace(|| format!("{clock} {} <- {}", subscriber.id, bench::describe(&packet)));
+            trace(|| format!("{clock} {} <- {}", subscriber.id, crate::bench::describe(&packet)));
             subscriber.received(&packet, clock)
         });
         if let Some(Some(bytes)) = answer {

@@ -1,10 +1,7 @@
 //! Clients that do anything at any time: nobody panics, hangs, or leaves something behind.
 
-#[allow(dead_code, reason = "each test program uses its part of the bench")]
-mod bench;
-
-use bench::dialogue::{CONNACK, RESUMED, id, persistent, publish, send, subscribe_with};
-use bench::{Bench, Wire};
+use crate::bench::dialogue::{CONNACK, RESUMED, id, persistent, publish, send, subscribe_with};
+use crate::bench::{Bench, Wire};
 use flotilla_core::counters::Counters;
 use flotilla_core::limits::Limits;
 use flotilla_mqtt::{
