@@ -80,7 +80,14 @@ impl Scene {
     /// When nobody listens.
     #[track_caller]
     pub fn open_as(&self, version: Version) -> Client {
-        Client::open(&self.endpoint(), version)
+        Client::try_open(&self.endpoint(), version).expect("the broker accepts connections")
+    }
+
+    /// What the broker wrote to stderr last.
+    fn last_words(&self) -> String {
+        let log = self.broker.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
     /// A connected client whose session ends with the connection.
@@ -122,5 +129,14 @@ impl Scene {
         let mut client = self.open();
         let (session_present, properties) = client.connect(connect);
         (client, session_present, properties)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // A broker of its own says so itself when it is dropped.
+        if std::thread::panicking() && Arc::strong_count(&self.broker) > 1 {
+            eprintln!("--- the shared broker said last:\n{}\n---", self.last_words());
+        }
     }
 }
