@@ -33,6 +33,9 @@ pub(crate) struct Subscriber {
     pub(crate) session: SessionKey,
     /// Whether what it gets at QoS 1 and 2 goes through the log.
     pub(crate) is_durable: bool,
+    /// Whether it has a connection, or is about to: else it reads the log when it has one, and
+    /// needs to hear of nothing until then.
+    pub(crate) is_connected: bool,
 }
 
 /// A session that gets a message.

@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 
 use flotilla_mqtt::{QoS, topic};
 
-use crate::id::{ClientId, ConnectionKey, Position, SubscriberKey, Ticket};
+use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, SubscriberKey, Ticket};
 
 use crate::message::Message;
 use crate::record::{SessionRecord, Start, StoredSession, SubscriptionRecord};
+use crate::router::Subscriber;
 use crate::session::inbound::Inbound;
 use crate::session::outbound::Outbound;
 use crate::session::will::Will;
@@ -128,6 +129,12 @@ impl Session {
             Link::Up(connection) => Some(connection),
             Link::Down | Link::Opening(_) => None,
         }
+    }
+
+    /// What the router has to know of it.
+    pub(crate) fn subscriber_in(&self, shard: ShardId, session: SessionKey) -> Subscriber {
+        let is_connected = self.link != Link::Down;
+        Subscriber { shard, session, is_durable: self.is_durable, is_connected }
     }
 
     /// When it ends unless a connection comes, Unix milliseconds; `None`: never, or connected.

@@ -112,6 +112,7 @@ impl Shard {
         }
         self.publish_due_will(key);
         self.set_session_timer(key);
+        self.desk.step(Step::Relocate(key));
         self.mark_stale(key);
     }
 

@@ -109,14 +109,21 @@ impl Shard {
         out: &mut Turn,
     ) -> bool {
         let mut logged: Vec<(ShardId, Vec<Target>)> = Vec::new();
+        let mut is_logged = false;
         for found in matches.drain(..) {
             let subscriber = router.locate(&found);
             let target = Target { session: subscriber.session, terms: found.terms };
             if subscriber.is_durable && target.terms.qos > QoS::AtMostOnce {
-                match logged.iter_mut().find(|(shard, _)| *shard == subscriber.shard) {
-                    Some((_, targets)) => targets.push(target),
-                    None => logged.push((subscriber.shard, vec![target])),
+                is_logged = true;
+                // A session that is away reads the log when it comes back.
+                if subscriber.is_connected {
+                    match logged.iter_mut().find(|(shard, _)| *shard == subscriber.shard) {
+                        Some((_, targets)) => targets.push(target),
+                        None => logged.push((subscriber.shard, vec![target])),
+                    }
                 }
+            } else if !subscriber.is_connected {
+                self.desk.counters.drop_deliveries(DropReason::Offline, 1);
             } else if subscriber.shard == self.desk.id {
                 self.scratch.own.push(target);
             } else {
@@ -126,7 +133,7 @@ impl Shard {
         let mut own = std::mem::take(&mut self.scratch.own);
         self.deliver(message, own.drain(..), out);
         self.scratch.own = own;
-        if logged.is_empty() {
+        if !is_logged {
             return false;
         }
         out.batch.appends.push(Append { message: message.clone(), targets: logged });

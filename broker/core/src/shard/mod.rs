@@ -28,7 +28,7 @@ use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
 use crate::mail::Mail;
 use crate::record::StoredSession;
-use crate::router::{Router, Subscriber};
+use crate::router::Router;
 use crate::session::Session;
 use crate::shard::desk::Desk;
 use crate::shard::directory::Directory;
@@ -93,7 +93,7 @@ impl Shard {
         let session = &mut self.sessions[key];
         if !session.subscriptions.is_empty() {
             let shard = self.desk.id;
-            let subscriber = router.add(Subscriber { shard, session: key, is_durable: true });
+            let subscriber = router.add(session.subscriber_in(shard, key));
             for (filter, subscription) in &session.subscriptions {
                 router.subscribe(subscriber, filter, subscription);
             }

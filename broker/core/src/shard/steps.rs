@@ -28,7 +28,7 @@ pub(crate) enum Step {
         subscriber: SubscriberKey,
         filters: Vec<Box<str>>,
     },
-    /// A session has come from another shard.
+    /// A session has come to this shard, or has lost its connection.
     Relocate(SessionKey),
 }
 

@@ -8,7 +8,7 @@ use crate::counters::DropReason;
 use crate::id::SessionKey;
 use crate::limits::Limits;
 use crate::message::{Message, MessageParts};
-use crate::router::{Router, Subscriber};
+use crate::router::Router;
 use crate::shard::Shard;
 use crate::shard::steps::{SubscribeStep, UnsubscribeStep};
 use crate::subscription::{SubscribedFrom, Subscription, Terms};
@@ -17,13 +17,8 @@ use crate::turn::{Append, Target, Turn, Write};
 impl Shard {
     pub(super) fn subscribe(&mut self, step: SubscribeStep, router: &mut Router, out: &mut Turn) {
         let Some(session) = self.sessions.get_mut(step.session) else { return };
-        let key = *session.subscriber.get_or_insert_with(|| {
-            router.add(Subscriber {
-                shard: self.desk.id,
-                session: step.session,
-                is_durable: session.is_durable,
-            })
-        });
+        let subscriber = session.subscriber_in(self.desk.id, step.session);
+        let key = *session.subscriber.get_or_insert_with(|| router.add(subscriber));
         let mut reason_codes = Vec::with_capacity(step.filters.len());
         let (mut retained, mut expired) = (Vec::new(), Vec::new());
         for (filter, options) in &step.filters {
@@ -146,9 +141,7 @@ impl Shard {
     pub(super) fn relocate(&mut self, key: SessionKey, router: &mut Router) {
         let Some(session) = self.sessions.get(key) else { return };
         if let Some(subscriber) = session.subscriber {
-            let is_durable = session.is_durable;
-            router
-                .relocate(subscriber, Subscriber { shard: self.desk.id, session: key, is_durable });
+            router.relocate(subscriber, session.subscriber_in(self.desk.id, key));
         }
     }
 }

@@ -230,6 +230,7 @@ fn probe(b: &mut Bench, d: &mut Dice, shards: usize, sockets: &mut Sockets, seed
         let o = SubscriptionOptions::new(QoS::AtLeastOnce);
         for f in FILTERS {
             let f = [f];
+            b.settle();
             b.send(
                 w,
                 &Packet::Unsubscribe(Unsubscribe {
@@ -317,6 +318,7 @@ fn leave_nothing(mut b: Bench, sockets: Sockets, seed: u64) {
 /// Answers everything; how often the probe came.
 fn drain(b: &mut Bench, w: Wire, probe: &str) -> usize {
     let mut times = 0;
+    b.settle();
     loop {
         let answer = b.receive(w, |packet| match packet {
             Packet::Publish(p) => {

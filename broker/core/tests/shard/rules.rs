@@ -675,3 +675,25 @@ fn a_timer_far_ahead_is_kept() {
     b.wait_ms(5 * 60 * 1_000 + 1);
     assert!(b.engine.session("s").is_none());
 }
+
+#[test]
+fn a_session_that_is_away_costs_nothing_at_each_publish() {
+    let mut b = Bench::new(2);
+    let away: Vec<String> = (0..20).map(|number| format!("s{number}")).collect();
+    for (number, name) in away.iter().enumerate() {
+        let s = b.connect(number as u16 % 2, persistent(name, 600));
+        assert_eq!(b.next(s), CONNACK);
+        subscribe(&mut b, s, "a", QoS::AtLeastOnce);
+        b.cut(s);
+    }
+    let p = clean(&mut b, "p");
+    send(&mut b, p, "a", "1", QoS::AtLeastOnce, 1);
+    assert_eq!(b.next(p), "PUBACK #1 0x00");
+    assert_eq!((b.engine.log.len(), b.engine.targets), (1, 0));
+    b.crash();
+    for name in &away {
+        let s = b.connect(0, persistent(name, 600));
+        assert_eq!(b.next(s), RESUMED);
+        assert_eq!(b.next(s), "PUBLISH q1 #1 a=1");
+    }
+}

@@ -15,6 +15,8 @@ pub(crate) struct TestEngine {
     sessions: BTreeMap<ClientId, StoredSession>,
     retained: BTreeMap<String, Message>,
     submitted: VecDeque<Batch>,
+    /// Sessions that were to hear of a commit, over all messages.
+    pub(crate) targets: usize,
 }
 
 impl TestEngine {
@@ -81,6 +83,8 @@ impl TestEngine {
 
     fn apply(&mut self, batch: Batch) -> (Batch, Position) {
         let first = self.end();
+        let targets = batch.appends.iter().flat_map(|append| &append.targets);
+        self.targets += targets.map(|(_, targets)| targets.len()).sum::<usize>();
         self.log.extend(batch.appends.iter().map(|append| append.message.clone()));
         for write in &batch.writes {
             self.write(write, first);
