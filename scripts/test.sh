@@ -16,6 +16,8 @@ if [ -n "${CI:-}" ]; then
     locked=(--locked)
     export CARGO_INCREMENTAL=0 # nothing is compiled twice there
 fi
+# Most black-box tests wait for something, so more of them than there are cores run at once.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 step() {
     echo "--- $* (after $SECONDS s)" >&2
     "$@"

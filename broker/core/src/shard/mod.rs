@@ -23,7 +23,7 @@ use slotmap::SlotMap;
 use crate::connection::await_session::AwaitSession;
 use crate::connection::refusal::Refusal;
 use crate::connection::{Connection, Identification, Peer, Phase, deliver};
-use crate::counters::{ConnectOutcome, Counters};
+use crate::counters::{ConnectOutcome, Counters, DropReason};
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
 use crate::mail::Mail;
@@ -208,7 +208,15 @@ impl Shard {
     /// A page of the log was read.
     pub fn replayed(&mut self, page: Page, now: Now, out: &mut Turn) {
         self.desk.now = now;
-        self.take_page(page, out);
+        let Some(session) = self.sessions.get_mut(page.session) else { return };
+        // A page that was asked for on an earlier connection is asked for again.
+        let Some(key) = session.connection() else { return };
+        let cleaned = session.take_page(page);
+        self.desk.counters.drop_deliveries(DropReason::Cleaned, cleaned as u64);
+        let connection = self.connections.get_mut(key);
+        if let Some((connected, outbox)) = connection.and_then(Connection::connected) {
+            deliver::pump(session, connected, outbox, &mut self.desk, out);
+        }
     }
 
     /// A page could not be read. The session keeps its cursor; its connection ends, so that the

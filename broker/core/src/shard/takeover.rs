@@ -6,7 +6,7 @@ use crate::connection::await_session::{AwaitSession, Welcome};
 use crate::connection::connected::Connected;
 use crate::connection::exchange;
 use crate::connection::{Phase, deliver};
-use crate::counters::{ConnectOutcome, DropReason};
+use crate::counters::ConnectOutcome;
 use crate::id::{ClientId, ConnectionKey, SessionKey, ShardId, Ticket};
 use crate::mail::Mail;
 use crate::notice::Notice;
@@ -17,7 +17,7 @@ use crate::shard::ending::Ending;
 use crate::shard::steps::Step;
 use crate::shard::timers::Timer;
 use crate::shard::{Shard, backlog};
-use crate::turn::{Page, Turn};
+use crate::turn::Turn;
 
 impl Shard {
     pub(super) fn open_mail(&mut self, mail: Mail, out: &mut Turn) {
@@ -229,16 +229,5 @@ impl Shard {
             exchange::push_pubrel(packet_id, ReasonCode::Success, connected, outbox, desk);
         }
         deliver::pump(session, connected, outbox, desk, out);
-    }
-
-    pub(super) fn take_page(&mut self, page: Page, out: &mut Turn) {
-        let Some(session) = self.sessions.get_mut(page.session) else { return };
-        let Some(key) = session.connection() else { return };
-        let cleaned = session.take_page(page);
-        self.desk.counters.drop_deliveries(DropReason::Cleaned, cleaned as u64);
-        let connection = self.connections.get_mut(key);
-        if let Some((connected, outbox)) = connection.and_then(|c| c.connected()) {
-            deliver::pump(session, connected, outbox, &mut self.desk, out);
-        }
     }
 }
