@@ -1,6 +1,7 @@
 //! Clients that do anything at any time: nobody panics, hangs, or leaves something behind.
 
 use crate::bench::dialogue::{CONNACK, RESUMED, id, persistent, publish, send, subscribe_with};
+use crate::bench::dice::{Dice, seeds};
 use crate::bench::{Bench, Wire};
 use flotilla_core::counters::Counters;
 use flotilla_core::limits::Limits;
@@ -13,19 +14,6 @@ const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 const TOPICS: [&str; 4] = ["a", "b", "a/b", "c/d"];
 const FILTERS: [&str; 7] = ["a", "#", "a/#", "+/b", "c/d", "$share/g/a", "+"];
 const NAMES: [&str; 4] = ["x", "y", "z", "w"];
-
-/// A generator that makes a failure repeatable.
-struct Dice(u64);
-impl Dice {
-    fn below(&mut self, sides: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % sides
-    }
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// Sockets that clients use, and those they have forgotten.
 #[derive(Default)]
@@ -348,11 +336,7 @@ fn drain(b: &mut Bench, w: Wire, probe: &str) -> usize {
 
 #[test]
 fn anything_at_any_time() {
-    let seeds = std::env::var("FLOTILLA_SEEDS").map_or(0..150, |range| {
-        let (from, to) = range.split_once("..").expect("FLOTILLA_SEEDS=from..to");
-        from.parse().expect("a number")..to.parse().expect("a number")
-    });
-    for seed in seeds {
+    for seed in seeds(0..150) {
         println!("seed {seed}");
         run(seed);
     }

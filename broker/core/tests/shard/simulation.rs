@@ -2,27 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::bench::dice::{Dice, seeds};
 use crate::bench::{Bench, Wire};
 use flotilla_core::limits::Limits;
 use flotilla_mqtt::{
     Ack, Connect, Packet, PacketId, Publish, QoS, ReasonCode, Requested, Subscribe,
     SubscribeFilters, SubscriptionOptions, UserProperties, Version,
 };
-
-/// A generator that makes a failure repeatable.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, sides: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % sides
-    }
-
-    fn one_in(&mut self, sides: usize) -> bool {
-        self.below(sides) == 0
-    }
-}
 
 /// Publishes numbers to its own topics and remembers what was acknowledged.
 struct Publisher {
@@ -459,12 +445,8 @@ fn run(seed: u64, steps: usize) -> World {
 
 #[test]
 fn nothing_acknowledged_is_lost_and_qos_2_comes_once() {
-    let seeds = std::env::var("FLOTILLA_SEEDS").map_or(0..150, |range| {
-        let (from, to) = range.split_once("..").expect("FLOTILLA_SEEDS=from..to");
-        from.parse().expect("a number")..to.parse().expect("a number")
-    });
     let mut delivered = 0;
-    for seed in seeds {
+    for seed in seeds(0..150) {
         println!("seed {seed}");
         let world = run(seed, 3_000);
         delivered += world.subscribers.iter().map(|subscriber| subscriber.got.len()).sum::<usize>();

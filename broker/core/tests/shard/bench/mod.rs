@@ -1,6 +1,7 @@
 //! Drives shards by hand: sockets are byte queues, the engine is a list, time is a number.
 
 pub(crate) mod dialogue;
+pub(crate) mod dice;
 pub(crate) mod engine;
 
 use std::collections::VecDeque;
