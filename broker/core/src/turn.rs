@@ -21,7 +21,7 @@ pub struct Turn {
     /// What to store. When [`Batch::is_empty`] is false it must be submitted before the router's
     /// lock is let go: so commit order is routing order.
     pub batch: Batch,
-    /// Pages of the log to read, once everything submitted before has been committed.
+    /// Pages of the log to read now: a session asks when all that it depends on is committed.
     pub replays: Vec<Replay>,
     /// Who is this? To be answered with `Shard::identified`.
     pub questions: Vec<Question>,
