@@ -4,7 +4,9 @@ use flotilla_core::id::Position;
 use flotilla_core::message::Message;
 use flotilla_core::record::{OutboundRecord, StoredSession};
 use flotilla_mqtt::PacketId;
-use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions};
+use std::sync::Arc;
+
+use rocksdb::{BoundColumnFamily, DB, DBRawIteratorWithThreadMode, ReadOptions};
 
 use crate::encode;
 use crate::engine::{FIRST, Recovered};
@@ -88,7 +90,7 @@ fn retained(db: &DB) -> Result<Vec<Message>, Error> {
 
 /// Where the log ends: behind its last block.
 fn end(db: &DB) -> Result<Position, Error> {
-    let mut blocks = db.raw_iterator_cf(family(db, keys::LOG));
+    let mut blocks = db.raw_iterator_cf(&family(db, keys::LOG));
     blocks.seek_to_last();
     let Some((key, value)) = blocks.item() else {
         blocks.status().map_err(unreadable)?;
@@ -106,7 +108,7 @@ type Row<'a> = (&'a [u8], &'a [u8]);
 /// A family from its first key to its last.
 struct Scan<'a> {
     name: &'static str,
-    rows: DBRawIterator<'a>,
+    rows: DBRawIteratorWithThreadMode<'a, DB>,
 }
 
 impl<'a> Scan<'a> {
@@ -114,7 +116,7 @@ impl<'a> Scan<'a> {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         options.set_readahead_size(1024 * 1024);
-        let mut rows = db.raw_iterator_cf_opt(family(db, name), options);
+        let mut rows = db.raw_iterator_cf_opt(&family(db, name), options);
         rows.seek_to_first();
         Self { name, rows }
     }
@@ -156,7 +158,7 @@ impl<'a> Scan<'a> {
 }
 
 /// A family that was opened with the database.
-pub(crate) fn family<'a>(db: &'a DB, name: &str) -> &'a ColumnFamily {
+pub(crate) fn family<'a>(db: &'a DB, name: &str) -> Arc<BoundColumnFamily<'a>> {
     db.cf_handle(name).expect("the database is opened with all families")
 }
 

@@ -179,7 +179,7 @@ fn blocks_grow_with_the_load() {
     drop(rocks);
     tamper(dir.path(), |db| {
         let log = db.cf_handle("log").unwrap();
-        assert_eq!(db.iterator_cf(log, IteratorMode::Start).count(), 3);
+        assert_eq!(db.iterator_cf(&log, IteratorMode::Start).count(), 3);
     });
 }
 
@@ -227,7 +227,7 @@ fn a_second_process_is_refused() {
 fn a_newer_format_is_refused() {
     let dir = small_store();
     tamper(dir.path(), |db| {
-        db.put_cf(db.cf_handle("meta").unwrap(), "format", 2_u32.to_be_bytes()).unwrap();
+        db.put_cf(&db.cf_handle("meta").unwrap(), "format", 2_u32.to_be_bytes()).unwrap();
     });
     let newer = Error::NewerFormat { dir: dir.path().to_path_buf(), found: 2, known: 1 };
     assert_eq!(refused(dir.path()), newer);
@@ -263,11 +263,11 @@ fn a_flipped_bit_in_a_block_is_found() {
     let dir = small_store();
     tamper(dir.path(), |db| {
         let log = db.cf_handle("log").unwrap();
-        let (key, value) = db.iterator_cf(log, IteratorMode::Start).nth(4).unwrap().unwrap();
+        let (key, value) = db.iterator_cf(&log, IteratorMode::Start).nth(4).unwrap().unwrap();
         let mut value = value.into_vec();
         let middle = value.len() / 2;
         value[middle] ^= 1;
-        db.put_cf(log, key, value).unwrap();
+        db.put_cf(&log, key, value).unwrap();
     });
     let (rocks, recovered, _) = open(dir.path());
     assert_eq!(recovered.end, Position(10), "the backlog is not read at start");
@@ -288,8 +288,8 @@ fn a_missing_block_is_found() {
     tamper(dir.path(), |db| {
         let log = db.cf_handle("log").unwrap();
         for at in [0, 4] {
-            let (key, _) = db.iterator_cf(log, IteratorMode::Start).nth(at).unwrap().unwrap();
-            db.delete_cf(log, key).unwrap();
+            let (key, _) = db.iterator_cf(&log, IteratorMode::Start).nth(at).unwrap().unwrap();
+            db.delete_cf(&log, key).unwrap();
         }
     });
     let (rocks, ..) = open(dir.path());
@@ -306,8 +306,8 @@ fn a_block_in_the_wrong_place_is_found() {
     let dir = small_store();
     tamper(dir.path(), |db| {
         let log = db.cf_handle("log").unwrap();
-        let rows: Vec<_> = db.iterator_cf(log, IteratorMode::Start).map(Result::unwrap).collect();
-        db.put_cf(log, &rows[4].0, &rows[5].1).unwrap();
+        let rows: Vec<_> = db.iterator_cf(&log, IteratorMode::Start).map(Result::unwrap).collect();
+        db.put_cf(&log, &rows[4].0, &rows[5].1).unwrap();
     });
     let (rocks, ..) = open(dir.path());
     let error = rocks.replay(&everything(1)).unwrap_err();
@@ -320,9 +320,9 @@ fn a_damaged_record_is_named() {
         let dir = small_store();
         tamper(dir.path(), |db| {
             let records = db.cf_handle(family).unwrap();
-            let mut value = db.get_cf(records, key).unwrap().unwrap();
+            let mut value = db.get_cf(&records, key).unwrap().unwrap();
             value[3] ^= 0x40;
-            db.put_cf(records, key, value).unwrap();
+            db.put_cf(&records, key, value).unwrap();
         });
         let error = refused(dir.path());
         assert!(

@@ -7,8 +7,8 @@ mod writer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use flotilla_core::id::Position;
 use flotilla_core::turn::{Batch, Page, Replay};
@@ -34,7 +34,8 @@ pub struct Rocks {
 
 /// What the commit thread and the readers share.
 struct Store {
-    db: DB,
+    /// Whoever reads or writes holds it for as long as that takes; exclusively, whoever opens it anew.
+    db: RwLock<DB>,
     /// The end of what is committed: the position the next append will get.
     end: AtomicU64,
 }
@@ -57,7 +58,7 @@ impl Rocks {
         let db = open::open(dir, options)?;
         let recovered = recover::recover(&db)?;
         let end = AtomicU64::new(recovered.end.0);
-        let store = Arc::new(Store { db, end });
+        let store = Arc::new(Store { db: RwLock::new(db), end });
         let writer = Writer::new(Arc::clone(&store), recovered.end);
         let committer = Committer::start(writer, options.sync, sink).map_err(|error| {
             Error::Unusable { dir: dir.to_path_buf(), reason: format!("no commit thread: {error}") }
@@ -109,6 +110,10 @@ impl fmt::Debug for Rocks {
 }
 
 impl Store {
+    fn db(&self) -> RwLockReadGuard<'_, DB> {
+        self.db.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The end of what is committed.
     fn end(&self) -> Position {
         Position(self.end.load(Ordering::Acquire))

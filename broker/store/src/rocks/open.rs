@@ -76,11 +76,11 @@ fn explain(dir: &Path, reason: String) -> Error {
 
 fn check_format(db: &DB, dir: &Path) -> Result<(), Error> {
     let meta = family(db, keys::META);
-    let Some(found) = db.get_pinned_cf(meta, keys::FORMAT).map_err(unreadable)? else {
+    let Some(found) = db.get_pinned_cf(&meta, keys::FORMAT).map_err(unreadable)? else {
         let mut durably = WriteOptions::default();
         durably.set_sync(true);
         return db
-            .put_cf_opt(meta, keys::FORMAT, FORMAT.to_be_bytes(), &durably)
+            .put_cf_opt(&meta, keys::FORMAT, FORMAT.to_be_bytes(), &durably)
             .map_err(|error| explain(dir, error.into_string()));
     };
     let format = <[u8; 4]>::try_from(&*found).map(u32::from_be_bytes).map_err(|_| {

@@ -2,7 +2,7 @@
 
 use flotilla_core::id::Position;
 use flotilla_core::turn::{Page, Replay};
-use rocksdb::{DBRawIterator, ErrorKind, ReadOptions};
+use rocksdb::{DB, DBRawIteratorWithThreadMode, ErrorKind, ReadOptions};
 
 use super::{Store, unreadable};
 use crate::block::{Block, Entry};
@@ -36,7 +36,8 @@ pub(super) fn replay(store: &Store, replay: &Replay) -> Result<Page, Error> {
     options.set_readahead_size(READAHEAD_BYTES);
     // A scan would throw out of the cache what others need.
     options.fill_cache(false);
-    let mut blocks = store.db.raw_iterator_cf_opt(family(&store.db, keys::LOG), options);
+    let db = store.db();
+    let mut blocks = db.raw_iterator_cf_opt(&family(&db, keys::LOG), options);
     blocks.seek_for_prev(keys::block(from));
 
     let mut wanted = Wanted::new(replay);
@@ -86,7 +87,11 @@ fn block_at<'a>(
 }
 
 /// Why there is no block with `missing`, which is below the end of the log.
-fn absent(blocks: &mut DBRawIterator<'_>, missing: Position, end: Position) -> Error {
+fn absent(
+    blocks: &mut DBRawIteratorWithThreadMode<'_, DB>,
+    missing: Position,
+    end: Position,
+) -> Error {
     if let Err(error) = blocks.status() {
         return match error.kind() {
             ErrorKind::Corruption => damaged(missing, &error),

@@ -8,7 +8,7 @@ use flotilla_core::id::{ClientId, Position};
 use flotilla_core::message::Message;
 use flotilla_core::record::SessionRecord;
 use flotilla_core::turn::{Batch, Write};
-use rocksdb::{ColumnFamily, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 
 use super::{Store, unreadable};
 use crate::batch::Revisions;
@@ -59,8 +59,12 @@ impl Writer {
             return;
         }
         let first = Position(self.next.0 - self.block.count() as u64);
-        let log = family(&self.store.db, keys::LOG);
-        self.group.changes.put_cf(log, keys::block(first), self.block.finish(first));
+        let db = self.store.db();
+        self.group.changes.put_cf(
+            &family(&db, keys::LOG),
+            keys::block(first),
+            self.block.finish(first),
+        );
     }
 
     /// `first`: the position of the batch's first append.
@@ -74,8 +78,8 @@ impl Writer {
             }
             Write::PutCursor(id, cursor) => {
                 encode::put_cursor(id, *cursor, &mut self.record);
-                let cursors = family(&self.store.db, keys::CURSORS);
-                self.group.changes.merge_cf(cursors, id.as_str(), &self.record);
+                let db = self.store.db();
+                self.group.changes.merge_cf(&family(&db, keys::CURSORS), id.as_str(), &self.record);
             }
             Write::PutInbound(id, packet_id) => {
                 self.record.clear();
@@ -94,8 +98,12 @@ impl Writer {
             }
             Write::PutRetained(message) => {
                 encode::put_retained(message, &mut self.record);
-                let retained = family(&self.store.db, keys::RETAINED);
-                self.group.changes.put_cf(retained, message.topic(), &self.record);
+                let db = self.store.db();
+                self.group.changes.put_cf(
+                    &family(&db, keys::RETAINED),
+                    message.topic(),
+                    &self.record,
+                );
             }
             Write::DeleteRetained(topic) => self.delete(keys::RETAINED, topic.as_bytes()),
         }
@@ -109,20 +117,18 @@ impl Writer {
             // What was written for an ended session must not become the new one's.
             self.delete_exchanges(id)?;
             encode::put_cursor(id, first, &mut self.record);
-            let cursors = family(&self.store.db, keys::CURSORS);
-            self.group.changes.put_cf(cursors, id.as_str(), &self.record);
+            let db = self.store.db();
+            self.group.changes.put_cf(&family(&db, keys::CURSORS), id.as_str(), &self.record);
         }
         encode::put_session(record, first, &mut self.record);
-        self.group.changes.put_cf(
-            family(&self.store.db, keys::SESSIONS),
-            id.as_str(),
-            &self.record,
-        );
+        let db = self.store.db();
+        self.group.changes.put_cf(&family(&db, keys::SESSIONS), id.as_str(), &self.record);
         Ok(())
     }
 
     fn put_exchange(&mut self, id: &ClientId, name: &'static str, key: Vec<u8>) {
-        self.group.changes.put_cf(family(&self.store.db, name), &key, &self.record);
+        let db = self.store.db();
+        self.group.changes.put_cf(&family(&db, name), &key, &self.record);
         self.group.exchanges.entry(id.clone()).or_default().push((name, key));
     }
 
@@ -133,13 +139,14 @@ impl Writer {
             self.delete(name, &key);
         }
         for name in [keys::INBOUND, keys::OUTBOUND] {
-            let family = family(&self.store.db, name);
+            let db = self.store.db();
+            let family = family(&db, name);
             let mut options = ReadOptions::default();
             options.set_iterate_upper_bound(keys::after_client(id.as_str()));
-            let mut stored = self.store.db.raw_iterator_cf_opt(family, options);
+            let mut stored = db.raw_iterator_cf_opt(&family, options);
             stored.seek(keys::of_client(id.as_str()));
             while let Some(key) = stored.key() {
-                self.group.changes.delete_cf(family, key);
+                self.group.changes.delete_cf(&family, key);
                 stored.next();
             }
             stored.status().map_err(unreadable)?;
@@ -148,15 +155,15 @@ impl Writer {
     }
 
     fn delete(&mut self, name: &'static str, key: &[u8]) {
-        self.group.changes.delete_cf(family(&self.store.db, name), key);
+        let db = self.store.db();
+        self.group.changes.delete_cf(&family(&db, name), key);
     }
 }
 
 impl Storage for Writer {
     fn stage(&mut self, batch: &Batch) -> Result<Option<Position>, Error> {
         let store = &self.store;
-        let sessions = family(&store.db, keys::SESSIONS);
-        if !self.group.revisions.take(batch, |id| stored_revision(store, sessions, id))? {
+        if !self.group.revisions.take(batch, |id| stored_revision(store, id))? {
             return Ok(None);
         }
         let first = self.next;
@@ -175,24 +182,22 @@ impl Storage for Writer {
         if !changes.is_empty() {
             let mut options = WriteOptions::default();
             options.set_sync(sync);
-            self.store.db.write_opt(changes, &options).map_err(poisoned)?;
+            self.store.db().write_opt(changes, &options).map_err(poisoned)?;
         }
         self.store.end.store(self.next.0, Ordering::Release);
         Ok(self.next)
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        self.store.db.flush_wal(true).map_err(poisoned)
+        self.store.db().flush_wal(true).map_err(poisoned)
     }
 }
 
-fn stored_revision(
-    store: &Store,
-    sessions: &ColumnFamily,
-    id: &ClientId,
-) -> Result<Option<u64>, Error> {
+fn stored_revision(store: &Store, id: &ClientId) -> Result<Option<u64>, Error> {
     let key = id.as_str().as_bytes();
-    let Some(sealed) = store.db.get_pinned_cf(sessions, key).map_err(unreadable)? else {
+    let db = store.db();
+    let sessions = family(&db, keys::SESSIONS);
+    let Some(sealed) = db.get_pinned_cf(&sessions, key).map_err(unreadable)? else {
         return Ok(None);
     };
     let revision = encode::revision(key, &sealed);
