@@ -1,7 +1,5 @@
 //! What a broker says of itself when it has started.
 
-use std::net::SocketAddr;
-
 use tracing::{info, warn};
 
 use crate::{
@@ -12,7 +10,7 @@ use crate::{
 
 impl Broker {
     /// One line a listener, where things are, what to try; the last line says "ready".
-    pub(crate) fn announce(&self, ops: Option<SocketAddr>, sessions: usize, retained: usize) {
+    pub(crate) fn announce(&self, sessions: usize, retained: usize) {
         let settings = &self.settings;
         info!("flotilla {} as node {}", env!("CARGO_PKG_VERSION"), settings.node_name);
         for ((listener, _), settings) in self.listeners.iter().zip(&settings.listeners) {
@@ -26,9 +24,6 @@ impl Broker {
                     listener.bind
                 );
             }
-        }
-        if let Some(address) = ops {
-            info!("operations on http://{address}");
         }
         info!("data in {}, {}", settings.data.display(), durability(settings.sync));
         info!(

@@ -125,7 +125,9 @@ impl Broker {
             Ok(files) => {
                 let users = files.passwords.as_ref().map(Passwords::len);
                 let mut certificates = 0;
-                for (listener, config) in self.operations.listeners.iter().zip(files.tls) {
+                let serving = self.operations.serving.get();
+                let listeners = serving.map_or(&[][..], |serving| &serving.listeners);
+                for (listener, config) in listeners.iter().zip(files.tls) {
                     if let Some(config) = config {
                         listener.replace_tls(config);
                         certificates += 1;

@@ -4,16 +4,16 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::ExitCode,
-    sync::{Arc, RwLock, atomic::AtomicBool},
+    sync::{Arc, RwLock},
     thread::JoinHandle,
     time::Duration,
 };
 
 use flotilla_core::{id::ShardId, router::Router, shard::Shard, turn::Replay};
-use flotilla_store::{Engine, Options, Recovered, Rocks};
+use flotilla_store::{Engine, Options, Phase, Progress, Recovered, Rocks};
 use rustls::crypto::aws_lc_rs;
 use tokio::{runtime::Builder, sync::mpsc};
-use tracing::error;
+use tracing::{error, info};
 
 use crate::{
     FAILURE, WRONG,
@@ -30,8 +30,9 @@ use crate::{
         mailbox::{Inbound, Mailbox},
     },
     ops::{
-        admin::{self, Operations},
-        log,
+        admin, log,
+        opening::OpeningLog,
+        operations::{Operations, Serving},
         process::raise_open_files_limit,
         shutdown::{Alarm, Signals, abort_on_panic},
     },
@@ -115,25 +116,44 @@ impl Broker {
         }
         let files = Files::read(&settings)?;
 
+        let no_thread = |error| format!("no thread can be started: {error}; raise ulimit -u");
+
+        // First, so that whoever waits can see what for.
+        let progress = Arc::<Progress>::default();
+        let (name, sync) = (settings.node_name.clone(), settings.sync);
+        let operations = Arc::new(Operations::new(name, sync, clock, Arc::clone(&progress)));
+        if let Some(address) = settings.ops {
+            let socket = open_operations(address)?;
+            if let Ok(address) = socket.local_addr() {
+                info!("operations on http://{address}");
+            }
+            admin::start(socket, Arc::clone(&operations)).map_err(no_thread)?;
+        }
+        let opening = OpeningLog::start(Arc::clone(&progress)).map_err(no_thread)?;
+
         let (alarm, alarms) = Alarm::new();
         let mailboxes: Arc<[_]> =
             (0..settings.workers).map(|_| Arc::new(Mailbox::default())).collect();
         let commits = Commits { mailboxes: Arc::clone(&mailboxes), alarm: alarm.clone() };
-        let options = Options { sync: store_sync(settings.sync), ..Options::default() };
+        let options = Options {
+            sync: store_sync(settings.sync),
+            progress: Arc::clone(&progress),
+            ..Options::default()
+        };
         let (rocks, recovered) = Rocks::open(&settings.data.join("store"), &options, commits)
             .map_err(|error| error.to_string())?;
         let engine: Arc<dyn Engine> = Arc::new(rocks);
 
         let (sessions, retained) = (recovered.sessions.len(), recovered.retained.len());
-        let (shards, router) = recover(&settings, recovered, clock)?;
+        progress.begin(Phase::Restoring, sessions as u64);
+        let (shards, router) = recover(&settings, recovered, clock, &progress)?;
+        progress.begin(Phase::Done, 0);
+        drop(opening);
 
         let mut listeners = Vec::new();
         for (settings, tls) in settings.listeners.iter().zip(&files.tls) {
             listeners.push(Listener::open(settings, tls.clone())?);
         }
-        let ops = settings.ops.map(open_operations).transpose()?;
-
-        let no_thread = |error| format!("no thread can be started: {error}; raise ulimit -u");
         let shared = Arc::new(Shared {
             router: RwLock::new(router),
             mailboxes,
@@ -149,19 +169,12 @@ impl Broker {
             let worker = worker::start(number, shard, Arc::clone(&shared), alarm.clone());
             workers.push(worker.map_err(no_thread)?);
         }
-        let operations = Arc::new(Operations {
-            node_name: settings.node_name.clone(),
-            sync: settings.sync,
-            is_ready: AtomicBool::new(true),
+        operations.opened(Serving {
             listeners: listeners.iter().map(|(listener, _)| Arc::clone(listener)).collect(),
             shared: Arc::clone(&shared),
         });
-        let ops_address = ops.as_ref().and_then(|socket| socket.local_addr().ok());
-        if let Some(socket) = ops {
-            admin::start(socket, Arc::clone(&operations)).map_err(no_thread)?;
-        }
         let broker = Self { settings, listeners, operations, workers, shared, alarms };
-        broker.announce(ops_address, sessions, retained);
+        broker.announce(sessions, retained);
         Ok(broker)
     }
 }
@@ -170,6 +183,7 @@ fn recover(
     settings: &Settings,
     recovered: Recovered,
     clock: Clock,
+    progress: &Progress,
 ) -> Result<(Vec<Shard>, Router), String> {
     let limits = Arc::new(settings.limits.clone());
     let random = aws_lc_rs::default_provider().secure_random;
@@ -188,6 +202,7 @@ fn recover(
         let shard = shards.get_mut(usize::from(home.0));
         let shard = shard.expect("home is one of the shards");
         shard.recover(session, recovered.end, &mut router, now);
+        progress.step();
     }
     for message in recovered.retained {
         router.recover_retained(message);

@@ -11,12 +11,14 @@ use rocksdb::{BoundColumnFamily, DB, DBRawIteratorWithThreadMode, ReadOptions};
 use crate::encode;
 use crate::engine::{FIRST, Recovered};
 use crate::error::Error;
+use crate::progress::{Phase, Progress};
 use crate::rocks::unreadable;
 use crate::{block, keys};
 
 /// Reads everything but the backlog. Each family is read once from its first key to its last; all
 /// have the records of a client at the same place.
-pub(crate) fn recover(db: &DB) -> Result<Recovered, Error> {
+pub(crate) fn recover(db: &DB, progress: &Progress) -> Result<Recovered, Error> {
+    progress.begin(Phase::ReadingSessions, estimate(db, keys::SESSIONS));
     let mut of_client = OfClient {
         cursors: Scan::new(db, keys::CURSORS),
         inbound: Scan::new(db, keys::INBOUND),
@@ -32,8 +34,10 @@ pub(crate) fn recover(db: &DB) -> Result<Recovered, Error> {
         let outbound = of_client.outbound(key, cursor)?;
         sessions.push(StoredSession { record, cursor, inbound, outbound });
         records.step();
+        progress.step();
     }
-    Ok(Recovered { sessions, retained: retained(db)?, end: end(db)? })
+    progress.begin(Phase::ReadingRetained, estimate(db, keys::RETAINED));
+    Ok(Recovered { sessions, retained: retained(db, progress)?, end: end(db)? })
 }
 
 /// The families that have records of a client beside its session. Each scan stands behind what
@@ -76,7 +80,7 @@ impl OfClient<'_> {
     }
 }
 
-fn retained(db: &DB) -> Result<Vec<Message>, Error> {
+fn retained(db: &DB, progress: &Progress) -> Result<Vec<Message>, Error> {
     let mut messages = Vec::new();
     let mut scan = Scan::new(db, keys::RETAINED);
     while let Some((key, sealed)) = scan.item()? {
@@ -84,8 +88,15 @@ fn retained(db: &DB) -> Result<Vec<Message>, Error> {
             .map_err(|error| damaged_record(keys::RETAINED, key, &error))?;
         messages.push(message);
         scan.step();
+        progress.step();
     }
     Ok(messages)
+}
+
+/// About how many records a family has; 0 if nobody knows.
+fn estimate(db: &DB, name: &str) -> u64 {
+    let keys = db.property_int_value_cf(&family(db, name), "rocksdb.estimate-num-keys");
+    keys.ok().flatten().unwrap_or(0)
 }
 
 /// Where the log ends: behind its last block.

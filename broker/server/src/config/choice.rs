@@ -1,6 +1,6 @@
 //! Keys whose value is one of a few words.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -52,6 +52,16 @@ pub(crate) enum Sync {
     Every(Duration),
     /// When the operating system likes.
     Never,
+}
+
+impl fmt::Display for Sync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always => f.write_str("always"),
+            Self::Every(interval) => interval.fmt(f),
+            Self::Never => f.write_str("never"),
+        }
+    }
 }
 
 impl FromStr for Sync {

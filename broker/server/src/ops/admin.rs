@@ -4,10 +4,7 @@ use std::{
     convert::Infallible,
     io,
     net::TcpListener as StdListener,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -21,43 +18,20 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, LocalOptions},
-    sync::{Semaphore, oneshot},
+    sync::Semaphore,
     task::spawn_local,
-    time::timeout,
 };
 use tracing::{debug, warn};
 
-use super::metrics::Metrics;
-use crate::{
-    config::Sync,
-    net::{listener::Listener, mailbox::Inbound},
-    worker::{Report, Shared},
-};
+use super::{metrics::Metrics, operations::Operations};
 
-/// A worker that does not answer within this time is reported as stalled.
-const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// A request whose head has not come within this time is given up.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Connections at a time; further ones wait.
 const CONNECTIONS_MAX: usize = 64;
-
-/// What the operations listener needs to know.
-pub(crate) struct Operations {
-    /// For people.
-    pub(crate) node_name: String,
-    /// Durability in force.
-    pub(crate) sync: Sync,
-    /// Whether clients may connect.
-    pub(crate) is_ready: AtomicBool,
-    /// Open ones.
-    pub(crate) listeners: Vec<Arc<Listener>>,
-    /// Everything that is counted.
-    pub(crate) shared: Arc<Shared>,
-}
 
 /// Starts a thread that answers on `socket` for good.
 ///
@@ -121,21 +95,26 @@ async fn answer(
         return response;
     }
     match request.uri().path() {
-        "/metrics" => match operations.report().await {
-            Some(report) => {
-                let mut metrics = metrics.lock().unwrap_or_else(PoisonError::into_inner);
-                let page = metrics.render(operations, &report);
-                respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
-            }
-            None => text(StatusCode::SERVICE_UNAVAILABLE, "a worker does not answer\n"),
-        },
-        "/health" => {
-            let (status, state) = match operations.report().await {
-                Some(_) => (StatusCode::OK, "ok"),
-                None => (StatusCode::SERVICE_UNAVAILABLE, "stalled"),
+        "/metrics" => {
+            let serving = operations.serving.get();
+            let report = match serving {
+                Some(serving) => serving.report().await.map(|report| Some((serving, report))),
+                None => Some(None),
             };
-            let page = format!("{}\n", operations.health(state));
-            respond(status, "application/json", page)
+            match report {
+                Some(report) => {
+                    let mut metrics = metrics.lock().unwrap_or_else(PoisonError::into_inner);
+                    let page =
+                        metrics.render(operations, report.as_ref().map(|(at, of)| (*at, of)));
+                    respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
+                }
+                None => text(StatusCode::SERVICE_UNAVAILABLE, "a worker does not answer\n"),
+            }
+        }
+        "/health" => {
+            let (is_well, page) = operations.health().await;
+            let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            respond(status, "application/json", format!("{page}\n"))
         }
         "/ready" if operations.is_ready.load(Ordering::Acquire) => text(StatusCode::OK, "ready\n"),
         "/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
@@ -152,50 +131,4 @@ fn respond(status: StatusCode, kind: &'static str, page: String) -> Response<Ful
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, kind.parse().expect("a valid header"));
     response
-}
-
-impl Operations {
-    /// The sum over all workers; `None`: one of them does not answer.
-    async fn report(&self) -> Option<Report> {
-        let mut answers = Vec::new();
-        for mailbox in self.shared.mailboxes.iter() {
-            let (question, answer) = oneshot::channel();
-            mailbox.push(Inbound::Asked(question));
-            answers.push(answer);
-        }
-        let sum = async {
-            let mut sum = Report::default();
-            for answer in answers {
-                sum += &answer.await.ok()?;
-            }
-            Some(sum)
-        };
-        timeout(ANSWER_TIME, sum).await.ok().flatten()
-    }
-
-    /// How many retained messages there are.
-    pub(crate) fn retained_messages(&self) -> usize {
-        let router = self.shared.router.read().unwrap_or_else(PoisonError::into_inner);
-        router.retained_messages()
-    }
-
-    fn health(&self, state: &str) -> serde_json::Value {
-        let sync = match self.sync {
-            Sync::Always => "always".to_owned(),
-            Sync::Every(interval) => interval.to_string(),
-            Sync::Never => "never".to_owned(),
-        };
-        json!({
-            "status": state,
-            "version": env!("CARGO_PKG_VERSION"),
-            "node": self.node_name,
-            "uptime_seconds": self.shared.clock.elapsed().as_secs(),
-            "ready": self.is_ready.load(Ordering::Acquire),
-            "workers": self.shared.mailboxes.len(),
-            "store": {
-                "sync": sync,
-                "uncommitted_bytes": self.shared.engine.uncommitted_bytes(),
-            },
-        })
-    }
 }

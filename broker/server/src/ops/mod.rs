@@ -3,5 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod log;
 pub(crate) mod metrics;
+pub(crate) mod opening;
+pub(crate) mod operations;
 pub(crate) mod process;
 pub(crate) mod shutdown;

@@ -17,6 +17,7 @@ use rocksdb::DB;
 use crate::commit::Committer;
 use crate::engine::{CommitSink, Counters, Engine, Recovered};
 use crate::error::Error;
+use crate::progress::Phase;
 use crate::recover;
 
 pub use crate::commit::Sync;
@@ -55,8 +56,9 @@ impl Rocks {
         options: &Options,
         sink: impl CommitSink,
     ) -> Result<(Self, Recovered), Error> {
+        options.progress.begin(Phase::Opening, 0);
         let db = open::open(dir, options)?;
-        let recovered = recover::recover(&db)?;
+        let recovered = recover::recover(&db, &options.progress)?;
         let end = AtomicU64::new(recovered.end.0);
         let store = Arc::new(Store { db: RwLock::new(db), end });
         let writer = Writer::new(Arc::clone(&store), recovered.end);

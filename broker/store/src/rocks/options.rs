@@ -1,11 +1,14 @@
 //! How RocksDB is set up.
 
+use std::sync::Arc;
+
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel,
     MergeOperands,
 };
 
 use crate::commit::Sync;
+use crate::progress::Progress;
 use crate::{encode, keys};
 
 const MIB: usize = 1024 * 1024;
@@ -26,6 +29,8 @@ pub struct Options {
     pub open_files_max: u16,
     /// Threads that flush and compact in the background.
     pub background_threads: u8,
+    /// Where the one who opens says how far it has come.
+    pub progress: Arc<Progress>,
 }
 
 impl Default for Options {
@@ -37,6 +42,7 @@ impl Default for Options {
             wal_bytes_max: 128 * MIB as u64,
             open_files_max: 256,
             background_threads: 2,
+            progress: Arc::default(),
         }
     }
 }

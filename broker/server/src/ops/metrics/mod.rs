@@ -6,7 +6,10 @@ use flotilla_core::counters::{ConnectOutcome, DropReason, packet_labels};
 use metrics::{Label, Unit, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
-use super::{admin::Operations, process::Process};
+use super::{
+    operations::{Operations, Serving},
+    process::Process,
+};
 use crate::{
     histogram::{BOUNDS, Histogram},
     worker::Report,
@@ -38,14 +41,19 @@ impl Metrics {
         Self { recorder, commits: Histogram::default(), handshakes: Histogram::default() }
     }
 
-    /// The page. `report`: the sum over all workers.
-    pub(crate) fn render(&mut self, operations: &Operations, report: &Report) -> String {
+    /// The page. `report`: the sum over all workers; `None` while the store is being opened.
+    pub(crate) fn render(
+        &mut self,
+        operations: &Operations,
+        report: Option<(&Serving, &Report)>,
+    ) -> String {
         let process = Process::read();
         with_local_recorder(&self.recorder, || {
-            connections(operations, report);
-            messages(report);
-            stored(operations, report);
             about(operations, &process);
+            let Some((serving, report)) = report else { return };
+            connections(serving, report);
+            messages(report);
+            stored(serving, report);
             add(
                 COMMIT_DURATION,
                 "From the end of a turn to the commit of what it wrote.",
@@ -71,7 +79,7 @@ impl Metrics {
     }
 }
 
-fn connections(operations: &Operations, report: &Report) {
+fn connections(serving: &Serving, report: &Report) {
     let core = &report.core;
     gauge("flotilla_connections", "Open connections, CONNECT or not.", core.connections_open, &[]);
     for (outcome, count) in ConnectOutcome::ALL.iter().zip(core.connects) {
@@ -82,7 +90,7 @@ fn connections(operations: &Operations, report: &Report) {
             &[("outcome", outcome.name())],
         );
     }
-    for listener in &operations.listeners {
+    for listener in &serving.listeners {
         let bind = listener.bind.to_string();
         let label = [("listener", bind.as_str())];
         let counts = &listener.counts;
@@ -202,8 +210,8 @@ fn messages(report: &Report) {
     }
 }
 
-fn stored(operations: &Operations, report: &Report) {
-    let store = operations.shared.engine.counters();
+fn stored(serving: &Serving, report: &Report) {
+    let store = serving.shared.engine.counters();
     count(
         "flotilla_messages_stored_total",
         "Messages that went into the log.",
@@ -224,13 +232,13 @@ fn stored(operations: &Operations, report: &Report) {
     gauge(
         "flotilla_store_uncommitted_bytes",
         "Bytes handed to the store and not yet committed.",
-        operations.shared.engine.uncommitted_bytes() as u64,
+        serving.shared.engine.uncommitted_bytes() as u64,
         &[],
     );
     gauge(
         "flotilla_retained_messages",
         "Retained messages.",
-        operations.retained_messages() as u64,
+        serving.retained_messages() as u64,
         &[],
     );
 }
@@ -245,7 +253,7 @@ fn about(operations: &Operations, process: &Process) {
     let started = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
-        .saturating_sub(operations.shared.clock.elapsed());
+        .saturating_sub(operations.clock.elapsed());
     gauge(
         "flotilla_process_start_time_seconds",
         "When the broker started, Unix time.",

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, RwLock, atomic::AtomicBool},
+    sync::{Arc, RwLock},
     time::Duration,
 };
 
@@ -34,13 +34,13 @@ fn operations() -> Operations {
         handshake_time: Duration::from_secs(1),
         clock: Clock::start(),
     };
-    Operations {
-        node_name: "site-a".to_owned(),
-        sync: Sync::Always,
-        is_ready: AtomicBool::new(true),
+    let (name, clock) = ("site-a".to_owned(), shared.clock);
+    let operations = Operations::new(name, Sync::Always, clock, Arc::default());
+    operations.opened(Serving {
         listeners: vec![Listener::open(&settings.listeners[0], None).unwrap().0],
         shared: Arc::new(shared),
-    }
+    });
+    operations
 }
 
 /// Series with their values; refuses what Prometheus would refuse.
@@ -81,7 +81,8 @@ fn a_page_for_prometheus() {
     report.core.drop_deliveries(DropReason::QueueFull, 9);
     report.commits.add(Duration::from_micros(300));
     report.commits.add(Duration::from_micros(400));
-    let series = parse(&metrics.render(&operations, &report));
+    let series =
+        parse(&metrics.render(&operations, Some((operations.serving.get().unwrap(), &report))));
     let of = |name: &str| series[name];
     assert_eq!(of("flotilla_packets_received_total{type=\"publish\"}"), 7.0);
     assert_eq!(of("flotilla_messages_received_total{qos=\"1\"}"), 2.0);
@@ -107,10 +108,18 @@ fn a_second_page_adds_only_what_is_new() {
     let mut report = Report::default();
     report.core.takeovers = 2;
     report.commits.add(Duration::from_millis(2));
-    metrics.render(&operations, &report);
+    metrics.render(&operations, Some((operations.serving.get().unwrap(), &report)));
     report.commits.add(Duration::from_millis(4));
-    let series = parse(&metrics.render(&operations, &report));
+    let series =
+        parse(&metrics.render(&operations, Some((operations.serving.get().unwrap(), &report))));
     assert_eq!(series["flotilla_takeovers_total"], 2.0);
     assert_eq!(series["flotilla_store_commit_duration_seconds_count"], 2.0);
     assert!((series["flotilla_store_commit_duration_seconds_sum"] - 0.006).abs() < 1e-9);
+}
+
+#[test]
+fn there_is_a_page_while_the_store_is_opened() {
+    let series = parse(&Metrics::new().render(&operations(), None));
+    assert_eq!(series["flotilla_build_info{version=\"0.1.0\",node=\"site-a\"}"], 1.0);
+    assert!(!series.contains_key("flotilla_connections"), "nothing that is not known");
 }
