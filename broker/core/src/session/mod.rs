@@ -4,9 +4,8 @@ pub(crate) mod in_flight;
 pub(crate) mod inbound;
 pub(crate) mod outbound;
 pub(crate) mod packet_ids;
+pub(crate) mod subscriptions;
 pub(crate) mod will;
-
-use std::collections::BTreeMap;
 
 use flotilla_mqtt::{QoS, topic};
 
@@ -17,6 +16,7 @@ use crate::record::{SessionRecord, Start, StoredSession, SubscriptionRecord};
 use crate::router::Subscriber;
 use crate::session::inbound::Inbound;
 use crate::session::outbound::Outbound;
+use crate::session::subscriptions::Subscriptions;
 use crate::session::will::Will;
 use crate::subscription::{SubscribedFrom, Subscription, Terms};
 use crate::time::Now;
@@ -33,7 +33,7 @@ pub struct Session {
     pub(crate) is_durable: bool,
     /// Session Expiry Interval, seconds; `u32::MAX`: never ([MQTT-3.1.2-23]).
     pub(crate) expiry_interval_s: u32,
-    pub(crate) subscriptions: BTreeMap<Box<str>, Subscription>,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) inbound: Inbound,
     pub(crate) outbound: Outbound,
     pub(crate) will: Option<Will>,
@@ -78,7 +78,7 @@ impl Session {
             subscriber: None,
             is_durable: expiry_interval_s > 0,
             expiry_interval_s,
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             inbound: Inbound::default(),
             outbound: Outbound::new(log_end),
             will: None,
@@ -179,7 +179,7 @@ impl Session {
         }
         let is_own = message.publisher() == self.client_id.as_str();
         let mut terms: Option<Terms> = None;
-        for (filter, subscription) in &self.subscriptions {
+        for (filter, subscription) in self.subscriptions.iter() {
             let has_begun = match subscription.start {
                 SubscribedFrom::At(start) => is_addressed || start <= position,
                 SubscribedFrom::Unwritten(_) | SubscribedFrom::Written(_) => is_addressed,
@@ -207,7 +207,8 @@ impl Session {
     /// complete.
     pub(crate) fn has_unknown_start(&self) -> bool {
         let is_known = |s: &Subscription| matches!(s.start, SubscribedFrom::At(_));
-        self.is_durable && !self.subscriptions.values().all(is_known)
+        self.is_durable
+            && !self.subscriptions.iter().all(|(_, subscription)| is_known(subscription))
     }
 
     /// The filters to read the log with.
@@ -215,7 +216,7 @@ impl Session {
         let begun =
             self.subscriptions.iter().filter_map(|(filter, subscription)| {
                 match subscription.start {
-                    SubscribedFrom::At(start) => Some((filter.clone(), start)),
+                    SubscribedFrom::At(start) => Some((filter.into(), start)),
                     SubscribedFrom::Unwritten(_) | SubscribedFrom::Written(_) => None,
                 }
             });
@@ -236,7 +237,7 @@ impl Session {
                 }
             };
             let (options, id) = (subscription.options, subscription.id);
-            SubscriptionRecord { filter: filter.clone(), options, id, start }
+            SubscriptionRecord { filter: filter.into(), options, id, start }
         });
         let subscriptions = subscriptions.collect();
         let is_down = self.disconnected_at_ms.is_some();
@@ -255,7 +256,7 @@ impl Session {
     /// The record cannot be written in this turn, another is on its way: what is new now starts
     /// with the batch that will carry it.
     pub(crate) fn postpone_record(&mut self) {
-        for subscription in self.subscriptions.values_mut() {
+        for (_, subscription) in self.subscriptions.iter_mut() {
             if let SubscribedFrom::Unwritten(messages) = &mut subscription.start {
                 *messages = 0;
             }
@@ -265,7 +266,7 @@ impl Session {
     /// The record is committed; `first`: the first position of its batch.
     pub(crate) fn record_committed(&mut self, first: Position) {
         let mut has_new = false;
-        for subscription in self.subscriptions.values_mut() {
+        for (_, subscription) in self.subscriptions.iter_mut() {
             if let SubscribedFrom::Written(messages) = subscription.start {
                 subscription.start = SubscribedFrom::At(first.plus(messages));
                 has_new = true;

@@ -194,7 +194,7 @@ impl Shard {
             self.desk.wait(Waiter::Ended(session.client_id.clone()));
         }
         if let Some(subscriber) = session.subscriber {
-            let filters = session.subscriptions.into_keys().collect();
+            let filters = session.subscriptions.into_filters().collect();
             self.desk.step(Step::Forget { subscriber, filters });
         }
     }

@@ -39,6 +39,9 @@ use crate::shard::timers::Timer;
 use crate::time::Now;
 use crate::turn::{Page, Send, Turn};
 
+/// Timers that ring in one turn.
+const TIMERS_A_TURN_MAX: usize = 4096;
+
 /// The logic of one worker. Every method but the first two reports what happened, in the past
 /// tense; what must be done about it is in the `Turn` after `end_turn`. A key that the shard has
 /// forgotten does nothing.
@@ -94,7 +97,7 @@ impl Shard {
         if !session.subscriptions.is_empty() {
             let shard = self.desk.id;
             let subscriber = router.add(session.subscriber_in(shard, key));
-            for (filter, subscription) in &session.subscriptions {
+            for (filter, subscription) in session.subscriptions.iter() {
                 router.subscribe(subscriber, filter, subscription);
             }
             session.subscriber = Some(subscriber);
@@ -234,7 +237,9 @@ impl Shard {
     /// Time passed: at [`Shard::next_due_ms`] at the latest.
     pub fn ticked(&mut self, now: Now, out: &mut Turn) {
         self.desk.now = now;
-        while let Some(timer) = self.desk.timers.pop_due(now.monotonic_ms) {
+        // What is left is due at once: sockets are looked at in between.
+        for _ in 0..TIMERS_A_TURN_MAX {
+            let Some(timer) = self.desk.timers.pop_due(now.monotonic_ms) else { break };
             self.fire(timer, out);
         }
         self.take_own_mail(out);

@@ -115,7 +115,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(step.session) else { return };
         let mut reason_codes = Vec::with_capacity(step.filters.len());
         for filter in &step.filters {
-            let was_there = session.subscriptions.remove(filter).is_some();
+            let was_there = session.subscriptions.remove(filter);
             if let (true, Some(key)) = (was_there, session.subscriber) {
                 router.unsubscribe(key, filter);
                 self.desk.counters.subscriptions -= 1;

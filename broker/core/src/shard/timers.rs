@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use slotmap::Key;
+
 use crate::id::{ConnectionKey, SessionKey};
 use crate::time::Now;
 
@@ -23,6 +25,16 @@ pub(crate) enum Timer {
     Cursors,
 }
 
+impl Timer {
+    /// How far ahead it is set at most. Sessions differ: after a start there may be a million of
+    /// them, whose steps must not fall together.
+    fn step_ms(self) -> u64 {
+        let Self::Session(key) = self else { return AHEAD_MS_MAX };
+        let scattered = key.data().as_ffi().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        AHEAD_MS_MAX - scattered % (AHEAD_MS_MAX / 2)
+    }
+}
+
 /// Timers are never cancelled: whoever is called looks whether the time has really come, and sets
 /// another one if not. So a packet that arrives costs nothing here. No timer is set further ahead
 /// than [`AHEAD_MS_MAX`], so what is set for connections and sessions that are no more goes soon.
@@ -34,7 +46,7 @@ pub(crate) struct Timers {
 impl Timers {
     /// `due_ms`: on the monotonic clock.
     pub(crate) fn set(&mut self, now: Now, due_ms: u64, timer: Timer) {
-        let due_ms = due_ms.min(now.monotonic_ms + AHEAD_MS_MAX);
+        let due_ms = due_ms.min(now.monotonic_ms + timer.step_ms());
         self.heap.push(Reverse((due_ms, timer)));
     }
 
