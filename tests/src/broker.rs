@@ -52,8 +52,14 @@ impl Broker {
     /// # Panics
     /// When it ends instead, or is not ready at the deadline; with its log.
     pub fn start(settings: Settings) -> Self {
-        let home = tempfile::Builder::new().prefix("flotilla-test-").tempdir();
-        let home = home.expect("a temporary directory can be made");
+        Self::start_in(new_home(), settings)
+    }
+
+    /// As [`Broker::start`], where the directory `data` of `home` is the data directory.
+    ///
+    /// # Panics
+    /// When it ends instead, or is not ready at the deadline; with its log.
+    pub fn start_in(home: TempDir, settings: Settings) -> Self {
         let running = Running::start(&settings, home.path());
         Self { settings, home, running }
     }
@@ -288,6 +294,15 @@ impl Running {
             let _ = child.wait();
         }
     }
+}
+
+/// A temporary directory for a broker.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn new_home() -> TempDir {
+    let home = tempfile::Builder::new().prefix("flotilla-test-").tempdir();
+    home.expect("a temporary directory can be made")
 }
 
 fn data(home: &Path) -> PathBuf {

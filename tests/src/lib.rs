@@ -23,7 +23,7 @@ mod settings;
 mod socket;
 mod subscriber;
 
-pub use broker::{Broker, Ended};
+pub use broker::{Broker, Ended, new_home};
 pub use certificates::Certificates;
 pub use client::{Client, Lost};
 pub use dialogue::Received;

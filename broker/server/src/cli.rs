@@ -39,6 +39,20 @@ pub(crate) enum Command {
         /// User Name
         user: String,
     },
+    /// Copy a data directory, whether a broker runs on it or not; a broker can start from the copy
+    Snapshot(Snapshot),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// Directory to make; it must be new, or empty
+    pub(crate) dir: PathBuf,
+    /// Configuration file of the broker, which names the data directory
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Data directory; default: that of the configuration
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -1,6 +1,7 @@
 //! The broker's program.
 
 mod announce;
+mod ask;
 mod auth;
 mod cli;
 mod clock;
@@ -13,6 +14,7 @@ mod net;
 mod ops;
 mod passwd;
 mod run;
+mod snapshot;
 mod start;
 mod worker;
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Check { file }) => start::check(&file),
         Some(Command::DefaultConfig) => print(config::REFERENCE),
         Some(Command::Passwd { file, user }) => passwd::run(&file, &user),
+        Some(Command::Snapshot(snapshot)) => snapshot::run(&snapshot),
     }
 }
 

@@ -61,6 +61,7 @@ impl Broker {
             }
         }
         self.operations.is_ready.store(false, Ordering::Release);
+        self.control.close();
         acceptors.shutdown().await;
         tokio::select! {
             code = self.end() => code,

@@ -30,7 +30,9 @@ use crate::{
         mailbox::{Inbound, Mailbox},
     },
     ops::{
-        admin, log,
+        admin,
+        control::Control,
+        log,
         opening::OpeningLog,
         operations::{Operations, Serving},
         process::raise_open_files_limit,
@@ -104,6 +106,8 @@ pub(crate) struct Broker {
     pub(crate) workers: Vec<JoinHandle<()>>,
     /// Of all workers.
     pub(crate) shared: Arc<Shared>,
+    /// For programs of this machine.
+    pub(crate) control: Control,
     /// Why the broker must end.
     pub(crate) alarms: mpsc::UnboundedReceiver<String>,
 }
@@ -142,7 +146,9 @@ impl Broker {
         };
         let (rocks, recovered) = Rocks::open(&settings.data.join("store"), &options, commits)
             .map_err(|error| error.to_string())?;
-        let engine: Arc<dyn Engine> = Arc::new(rocks);
+        let rocks = Arc::new(rocks);
+        let control = Control::start(&settings.data, Arc::clone(&rocks), Arc::clone(&operations))?;
+        let engine: Arc<dyn Engine> = rocks;
 
         let (sessions, retained) = (recovered.sessions.len(), recovered.retained.len());
         progress.begin(Phase::Restoring, sessions as u64);
@@ -173,7 +179,7 @@ impl Broker {
             listeners: listeners.iter().map(|(listener, _)| Arc::clone(listener)).collect(),
             shared: Arc::clone(&shared),
         });
-        let broker = Self { settings, listeners, operations, workers, shared, alarms };
+        let broker = Self { settings, listeners, operations, workers, shared, control, alarms };
         broker.announce(sessions, retained);
         Ok(broker)
     }

@@ -129,6 +129,24 @@ pub enum Error {
         /// What the operating system or RocksDB says.
         reason: String,
     },
+    /// There is nothing to look at.
+    #[error("there is no store in '{}': name the data directory of a broker", .dir.display())]
+    NoStore {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The store could not be copied.
+    #[error(
+        "the store cannot be copied to '{}': {reason}; see that there is room, and that the user \
+         who runs the broker may write there",
+        .to.display()
+    )]
+    NoCopy {
+        /// Where it should go.
+        to: PathBuf,
+        /// What the operating system or RocksDB says.
+        reason: String,
+    },
     /// The engine was closed.
     #[error("the store is closed")]
     Closed,

@@ -12,7 +12,7 @@ use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::record::SessionRecord;
 use flotilla_core::turn::{Append, Batch, Replay, Write};
 use flotilla_mqtt::{Forwarded, QoS};
-use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, Sync};
+use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, Sync, copy_closed};
 use rocksdb::{DB, IteratorMode};
 use tempfile::TempDir;
 
@@ -372,4 +372,30 @@ fn a_page_scans_a_bounded_part_of_the_log() {
         nothing.from = page.next;
     }
     assert!(pages >= 3, "{pages} pages");
+}
+
+/// Of an open store and of a closed one; tables are shared, what is still written is not.
+#[test]
+fn a_copy_is_a_store() {
+    let dir = TempDir::new().unwrap();
+    let (rocks, _, ends) = open(dir.path());
+    commit(&rocks, &ends, 1..50);
+    let copies = TempDir::new().unwrap();
+    rocks.copy(&copies.path().join("open")).unwrap();
+    commit(&rocks, &ends, 50..100);
+    rocks.close().unwrap();
+    drop(rocks);
+    copy_closed(dir.path(), &copies.path().join("closed")).unwrap();
+    for (name, end) in [("open", 50), ("closed", 100)] {
+        let (copied, recovered, ends) = open(&copies.path().join(name));
+        assert_eq!(recovered.end, Position(end), "{name}");
+        assert_eq!(recovered.sessions.len() as u64, end - 1);
+        commit(&copied, &ends, end..end + 10);
+    }
+    assert_eq!(open(dir.path()).1.end, Position(100));
+
+    let exists = open(dir.path()).0.copy(&copies.path().join("open"));
+    assert!(matches!(exists, Err(Error::NoCopy { .. })), "{exists:?}");
+    let none = copies.path().join("none");
+    assert_eq!(copy_closed(&none, &copies.path().join("x")), Err(Error::NoStore { dir: none }));
 }

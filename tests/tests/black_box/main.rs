@@ -23,6 +23,7 @@ mod restart;
 mod retained;
 mod rumqttc_client;
 mod session;
+mod snapshot;
 mod start_time;
 mod storm;
 mod subscribe;

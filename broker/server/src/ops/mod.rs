@@ -1,6 +1,8 @@
 //! What only an operator sees.
 
 pub(crate) mod admin;
+pub(crate) mod control;
+mod http;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod opening;

@@ -1,5 +1,7 @@
 //! The engine on RocksDB.
 
+mod copy;
+mod lock;
 mod open;
 mod options;
 mod replay;
@@ -21,6 +23,7 @@ use crate::progress::Phase;
 use crate::recover;
 
 pub use crate::commit::Sync;
+pub use copy::copy_closed;
 pub use options::Options;
 
 use writer::Writer;
