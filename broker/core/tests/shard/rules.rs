@@ -84,6 +84,41 @@ fn resumes_with_dup_same_identifiers_and_order() {
 }
 
 #[test]
+fn what_a_crash_repeats_is_bounded() {
+    let mut b = Bench::with_limits(1, Limits { cursor_lag_max: 4, ..Limits::default() });
+    let mut most = 0;
+    for round in 0..10 {
+        let s = b.connect(0, persistent("s", 600));
+        b.next(s);
+        subscribe(&mut b, s, "#", QoS::AtLeastOnce);
+        let p = clean(&mut b, "p");
+        for number in 1..=20 + round {
+            send(&mut b, p, "a", "x", QoS::AtLeastOnce, number);
+            assert_eq!(b.next(s), format!("PUBLISH q1 #{number} a=x"));
+            puback(&mut b, s, number);
+        }
+        b.crash();
+        let s = b.connect(0, persistent("s", 600));
+        assert_eq!(b.next(s), RESUMED);
+        let mut repeated = 0;
+        loop {
+            let next = b.next(s);
+            if next.is_empty() {
+                break;
+            }
+            assert!(next.starts_with("PUBLISH q1 dup"), "{next}");
+            repeated += 1;
+            puback(&mut b, s, repeated);
+        }
+        assert!(repeated <= 4, "{repeated} messages that were acknowledged");
+        most = most.max(repeated);
+        b.cut(s);
+        b.crash();
+    }
+    assert!(most > 0, "the cursor is not written for each message");
+}
+
+#[test]
 fn qos_2_continues_where_it_stopped() {
     let mut b = Bench::new(1);
     let s = b.connect(0, persistent("s", 600));

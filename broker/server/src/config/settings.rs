@@ -243,6 +243,7 @@ fn limits(written: &Written) -> Result<Limits, Refusal> {
         ("limits.subscriptions_max", written.limits.subscriptions_max),
         ("session.queue_messages_max", written.session.queue_messages_max),
         ("session.inflight_max", usize::from(written.session.inflight_max)),
+        ("session.cursor_lag_max", written.session.cursor_lag_max),
     ] {
         if value == 0 {
             return Err(Refusal::of_key(key, "it must be at least 1"));
@@ -261,6 +262,7 @@ fn limits(written: &Written) -> Result<Limits, Refusal> {
             .min(u32::MAX - 1),
         queue_messages_max: written.session.queue_messages_max,
         inflight_max: written.session.inflight_max,
+        cursor_lag_max: written.session.cursor_lag_max,
         retained_messages_max: written.retained.messages_max,
         retained_payload_max: usize::try_from(written.retained.payload_max.bytes())
             .unwrap_or(usize::MAX),

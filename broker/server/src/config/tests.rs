@@ -76,6 +76,7 @@ fn everything_can_be_set() {
         expiry_max = "1h"
         queue_messages_max = 5
         inflight_max = 7
+        cursor_lag_max = 5
         [limits]
         packet_size_max = "64KiB"
         connect_timeout = "500ms"
@@ -97,6 +98,7 @@ fn everything_can_be_set() {
     assert_eq!(settings.limits.expiry_max_s, 3600);
     assert_eq!(settings.limits.packet_size_max, 65_536);
     assert_eq!(settings.limits.connect_timeout_ms, 500);
+    assert_eq!(settings.limits.cursor_lag_max, 5);
     assert_eq!(settings.limits.retained_payload_max, 1000);
     assert!(matches!(settings.sync, Sync::Every(interval) if interval.as_millis() == 100));
     assert_eq!(settings.ops, None);

@@ -107,6 +107,7 @@ pub(crate) struct Session {
     pub(crate) expiry_max: Duration,
     pub(crate) queue_messages_max: usize,
     pub(crate) inflight_max: u16,
+    pub(crate) cursor_lag_max: usize,
 }
 
 impl Default for Session {
@@ -115,6 +116,7 @@ impl Default for Session {
             expiry_max: Duration::from_secs(7 * 24 * 3600),
             queue_messages_max: 100_000,
             inflight_max: 1024,
+            cursor_lag_max: 256,
         }
     }
 }
