@@ -19,7 +19,8 @@ pub enum DropReason {
     Offline,
     /// The session ended first.
     SessionEnded,
-    /// Its place in the log was cleaned before it was sent again.
+    /// The log was cleaned of it before it was sent, or sent again: counted by the cleaner, when
+    /// it goes.
     Cleaned,
 
     /// A retained message beyond a limit; it was delivered, not retained.
@@ -149,6 +150,10 @@ pub struct Counters {
     pub sessions_expired: u64,
     /// Subscriptions held.
     pub subscriptions: u64,
+    /// How often cleaning took messages from a session.
+    pub sessions_overtaken: u64,
+    /// Retained messages that expired.
+    pub retained_expired: u64,
 }
 
 impl Counters {
@@ -190,5 +195,7 @@ impl AddAssign<&Self> for Counters {
         self.sessions_disconnected += other.sessions_disconnected;
         self.sessions_expired += other.sessions_expired;
         self.subscriptions += other.subscriptions;
+        self.sessions_overtaken += other.sessions_overtaken;
+        self.retained_expired += other.retained_expired;
     }
 }

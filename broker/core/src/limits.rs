@@ -22,6 +22,8 @@ pub struct Limits {
     pub expiry_max_s: u32,
     /// QoS 1 and 2 messages that wait in memory for a session that is not persistent.
     pub queue_messages_max: usize,
+    /// Bytes of these messages, for each session; one that waits for several counts for each.
+    pub queue_bytes_max: usize,
     /// Cap on what is sent unacknowledged, whatever the client's Receive Maximum.
     pub inflight_max: u16,
     /// Bytes waiting for a socket from which on QoS 0 messages are dropped and others wait.
@@ -32,9 +34,20 @@ pub struct Limits {
     pub mailed_bytes_max: usize,
     /// Messages that wait in memory for a persistent session; more are read from the log later.
     pub tail_messages_max: usize,
+    /// Bytes of these messages. With L for the largest message, what a persistent session that is
+    /// connected and takes nothing holds in memory is at most
+    /// * `tail_bytes_max` + L, or `page_bytes_max` * 5/4 + L, of messages that wait, and
+    /// * `unsent_bytes_max` + L for its socket:
+    ///
+    /// 2.25 MiB + 2 L, and 64 bytes for each of `inflight_max` messages that it has not
+    /// acknowledged.
+    pub tail_bytes_max: usize,
     /// Acknowledged messages after which a session's cursor is written at the latest; it is written
     /// each second, too. Above the cursor QoS 1 messages are sent again after a crash.
     pub cursor_lag_max: usize,
+    /// How often the cursor of a connected session that gets nothing follows the end of the log,
+    /// milliseconds: what lies above a stored cursor is not cleaned.
+    pub cursor_idle_ms: u64,
     /// QoS 2 messages that are done behind one that is not: from there on a session gets no more
     /// until that one is acknowledged.
     pub finished_max: usize,
@@ -46,6 +59,8 @@ pub struct Limits {
     pub retained_messages_max: usize,
     /// Payload of a retained message, bytes.
     pub retained_payload_max: usize,
+    /// Bytes of all retained messages, in memory.
+    pub retained_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -59,17 +74,21 @@ impl Default for Limits {
             subscriptions_max: 1000,
             expiry_max_s: 7 * 24 * 3600,
             queue_messages_max: 100_000,
+            queue_bytes_max: 64 * 1024 * 1024,
             inflight_max: 1024,
             unsent_bytes_max: 1024 * 1024,
             uncommitted_bytes_max: 64 * 1024 * 1024,
             mailed_bytes_max: 4 * 1024 * 1024,
             tail_messages_max: 1024,
+            tail_bytes_max: 256 * 1024,
             cursor_lag_max: 256,
+            cursor_idle_ms: 60_000,
             finished_max: 65_536,
             page_messages_max: 512,
             page_bytes_max: 1024 * 1024,
             retained_messages_max: 1_000_000,
             retained_payload_max: 256 * 1024,
+            retained_bytes_max: 256 * 1024 * 1024,
         }
     }
 }

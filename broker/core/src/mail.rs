@@ -39,6 +39,8 @@ pub enum Mail {
         shard: ShardId,
         /// For which connection of theirs.
         connection: ConnectionKey,
+        /// Messages that cleaning took from the session, as the home shard knows.
+        overtaken: u64,
     },
     /// To the claimant: the identifier is yours, with the session if there was one.
     Granted {
@@ -48,6 +50,9 @@ pub enum Mail {
         connection: ConnectionKey,
         /// On its way from the former owner.
         session: Option<Box<Session>>,
+        /// Messages that cleaning took from the session since the broker started, with those of
+        /// which it was not told before.
+        overtaken: u64,
     },
     /// From the claimant to the home shard: it has arrived.
     Settled {
@@ -61,6 +66,20 @@ pub enum Mail {
         /// Whose session it was: a later owner's entry stays.
         shard: ShardId,
     },
+    /// From the engine to home shards: cleaning took messages from these sessions. It is on the
+    /// disk.
+    Overtaken(Vec<Overtaken>),
+}
+
+/// What cleaning took from a session: messages that it had not had when they went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overtaken {
+    /// Client Identifier.
+    pub client_id: ClientId,
+    /// Messages that would have been sent.
+    pub messages: u64,
+    /// Messages whose Message Expiry Interval had passed already.
+    pub expired: u64,
 }
 
 /// What a commit means for one shard.

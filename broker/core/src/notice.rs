@@ -33,6 +33,13 @@ pub enum Notice {
         /// A few words.
         reason: &'static str,
     },
+    /// Cleaning took messages from a session.
+    Overtaken {
+        /// Client Identifier.
+        client_id: ClientId,
+        /// How many.
+        messages: u64,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -56,6 +63,12 @@ impl fmt::Display for Notice {
             }
             Self::Disconnected { client_id, reason } => {
                 write!(f, "client {client_id} disconnected: {reason}")
+            }
+            Self::Overtaken { client_id, messages } => {
+                write!(
+                    f,
+                    "client {client_id} lost {messages} messages to cleaning; its next CONNACK says so"
+                )
             }
         }
     }

@@ -107,4 +107,6 @@ pub struct StoredSession {
     pub inbound: Vec<PacketId>,
     /// QoS 2 messages to the client above the cursor, by position.
     pub outbound: Vec<OutboundRecord>,
+    /// Messages that cleaning took from it, and of which it was not told.
+    pub overtaken: u64,
 }

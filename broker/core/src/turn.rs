@@ -140,7 +140,7 @@ pub enum Write {
     /// Writes a session's record: refused, with its whole batch, unless the stored revision is one
     /// less (0 when there is none).
     PutSession(Box<SessionRecord>),
-    /// Removes a session: record, cursor, inbound, outbound.
+    /// Removes a session: record, cursor, inbound, outbound, overtaken.
     EndSession(ClientId),
     /// Everything below `cursor` is done for the session. Never goes back.
     PutCursor(ClientId, Position),
@@ -152,6 +152,8 @@ pub enum Write {
     PutOutbound(ClientId, OutboundRecord),
     /// The cursor has passed it.
     DeleteOutbound(ClientId, Position),
+    /// A client was told that cleaning took so many messages from its session.
+    ClearOvertaken(ClientId, u64),
     /// The retained message of its topic ([MQTT-3.3.1-5]).
     PutRetained(Message),
     /// The topic has no retained message any more ([MQTT-3.3.1-6]).
@@ -170,7 +172,8 @@ impl Write {
             | Self::PutInbound(..)
             | Self::DeleteInbound(..)
             | Self::PutOutbound(..)
-            | Self::DeleteOutbound(..) => 0,
+            | Self::DeleteOutbound(..)
+            | Self::ClearOvertaken(..) => 0,
         };
         size_of::<Self>() + held
     }

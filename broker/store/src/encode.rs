@@ -137,6 +137,22 @@ pub(crate) fn cursor(key: &[u8], sealed: &[u8]) -> Result<Position, MalformedRec
     Ok(cursor)
 }
 
+/// Writes how many messages cleaning took from a session to `out`, which is overwritten. A negative
+/// number takes back what the client was told of.
+pub(crate) fn put_overtaken(key: &[u8], messages: i64, out: &mut Vec<u8>) {
+    begin(out);
+    out.extend_from_slice(&messages.to_be_bytes());
+    seal(key, out);
+}
+
+/// Reads how many messages cleaning took from a session.
+pub(crate) fn overtaken(key: &[u8], sealed: &[u8]) -> Result<i64, MalformedRecord> {
+    let mut fields = unseal(key, sealed)?;
+    let messages = i64::from_be_bytes(fields.array()?);
+    fields.end()?;
+    Ok(messages)
+}
+
 /// Writes a QoS 2 message's record, but for its position, to `out`, which is overwritten.
 pub(crate) fn put_outbound(key: &[u8], record: &OutboundRecord, out: &mut Vec<u8>) {
     begin(out);

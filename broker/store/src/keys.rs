@@ -6,6 +6,7 @@
 //! cursors    client id                                  -> sealed position
 //! inbound    client id | 0x00 | packet id u16           -> nothing
 //! outbound   client id | 0x00 | position u64            -> sealed packet id, released
+//! overtaken  client id                                  -> sealed number of messages
 //! retained   topic                                      -> sealed message
 //! meta       "format"                                   -> u32
 //! ```
@@ -22,10 +23,12 @@ pub(crate) const SESSIONS: &str = "sessions";
 pub(crate) const CURSORS: &str = "cursors";
 pub(crate) const INBOUND: &str = "inbound";
 pub(crate) const OUTBOUND: &str = "outbound";
+pub(crate) const OVERTAKEN: &str = "overtaken";
 pub(crate) const RETAINED: &str = "retained";
 pub(crate) const META: &str = "meta";
 /// All of them.
-pub(crate) const FAMILIES: [&str; 7] = [LOG, SESSIONS, CURSORS, INBOUND, OUTBOUND, RETAINED, META];
+pub(crate) const FAMILIES: [&str; 8] =
+    [LOG, SESSIONS, CURSORS, INBOUND, OUTBOUND, OVERTAKEN, RETAINED, META];
 
 /// In `meta`: the format of the store.
 pub(crate) const FORMAT: &[u8] = b"format";

@@ -219,7 +219,8 @@ impl Stored {
                 | Write::PutInbound(id, ..)
                 | Write::DeleteInbound(id, ..)
                 | Write::PutOutbound(id, ..)
-                | Write::DeleteOutbound(id, ..) => {
+                | Write::DeleteOutbound(id, ..)
+                | Write::ClearOvertaken(id, ..) => {
                     if let Some(session) = self.sessions.get_mut(id) {
                         session.apply(write);
                     }
@@ -293,6 +294,8 @@ impl Session {
             Write::DeleteOutbound(_, position) => {
                 self.outbound.remove(position);
             }
+            // Its log is never cleaned.
+            Write::ClearOvertaken(..) => {}
             Write::PutSession(_)
             | Write::EndSession(_)
             | Write::PutRetained(_)
@@ -306,6 +309,7 @@ impl Session {
             cursor: self.cursor,
             inbound: self.inbound.iter().copied().collect(),
             outbound: self.outbound.range(self.cursor..).map(|(_, record)| *record).collect(),
+            overtaken: 0,
         }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) fn recover(db: &DB, progress: &Progress) -> Result<Recovered, Error> 
         cursors: Scan::new(db, keys::CURSORS),
         inbound: Scan::new(db, keys::INBOUND),
         outbound: Scan::new(db, keys::OUTBOUND),
+        overtaken: Scan::new(db, keys::OVERTAKEN),
     };
     let mut sessions = Vec::new();
     let mut records = Scan::new(db, keys::SESSIONS);
@@ -32,7 +33,8 @@ pub(crate) fn recover(db: &DB, progress: &Progress) -> Result<Recovered, Error> 
         let cursor = of_client.cursor(key)?;
         let inbound = of_client.inbound(key)?;
         let outbound = of_client.outbound(key, cursor)?;
-        sessions.push(StoredSession { record, cursor, inbound, outbound });
+        let overtaken = of_client.overtaken(key)?;
+        sessions.push(StoredSession { record, cursor, inbound, outbound, overtaken });
         records.step();
         progress.step();
     }
@@ -46,21 +48,22 @@ struct OfClient<'a> {
     cursors: Scan<'a>,
     inbound: Scan<'a>,
     outbound: Scan<'a>,
+    overtaken: Scan<'a>,
 }
 
 impl OfClient<'_> {
     fn cursor(&mut self, client: &[u8]) -> Result<Position, Error> {
-        while let Some((key, sealed)) = self.cursors.item()? {
-            if key > client {
-                break;
-            }
-            if key == client {
-                return encode::cursor(key, sealed)
-                    .map_err(|error| damaged_record(keys::CURSORS, client, &error));
-            }
-            self.cursors.step();
-        }
-        Err(damaged_record(keys::CURSORS, client, &"it is missing"))
+        let damaged =
+            |reason: &dyn ToString| damaged_record(keys::CURSORS, client, &reason.to_string());
+        let sealed = self.cursors.of(client)?.ok_or_else(|| damaged(&"it is missing"))?;
+        encode::cursor(client, sealed).map_err(|error| damaged(&error))
+    }
+
+    fn overtaken(&mut self, client: &[u8]) -> Result<u64, Error> {
+        let Some(sealed) = self.overtaken.of(client)? else { return Ok(0) };
+        let messages = encode::overtaken(client, sealed)
+            .map_err(|error| damaged_record(keys::OVERTAKEN, client, &error))?;
+        Ok(u64::try_from(messages).unwrap_or(0))
     }
 
     fn inbound(&mut self, client: &[u8]) -> Result<Vec<PacketId>, Error> {
@@ -143,6 +146,14 @@ impl<'a> Scan<'a> {
 
     fn step(&mut self) {
         self.rows.next();
+    }
+
+    /// The record of `client`, whose key is its name.
+    fn of(&mut self, client: &[u8]) -> Result<Option<&[u8]>, Error> {
+        while self.item()?.is_some_and(|(key, _)| key < client) {
+            self.step();
+        }
+        Ok(self.item()?.filter(|(key, _)| *key == client).map(|(_, sealed)| sealed))
     }
 
     /// Everything of `client`, whose keys have a suffix; `read` gets key, suffix, value.

@@ -1,6 +1,6 @@
 //! From the client's claim to CONNACK.
 
-use flotilla_mqtt::{Connack, ConnackProperties, Packet, ReasonCode, Version};
+use flotilla_mqtt::{Connack, ConnackProperties, Packet, ReasonCode, UserProperties, Version};
 
 use crate::connection::await_connect::ConnectRequest;
 use crate::connection::outbox::Outbox;
@@ -22,13 +22,19 @@ pub(crate) struct Welcome {
     pub(crate) identity: Option<String>,
     pub(crate) assigned_client_id: Option<Box<str>>,
     pub(crate) session_expiry_interval_s: Option<u32>,
+    /// Messages that cleaning took from the session.
+    cleaned: u64,
 }
+
+/// User Property of CONNACK: how many messages the session has lost to cleaning.
+const MESSAGES_CLEANED: &str = "messages-cleaned";
 
 impl Welcome {
     pub(crate) fn new(
         request: &ConnectRequest,
         identity: Option<String>,
         session_present: bool,
+        cleaned: u64,
     ) -> Self {
         let assigned = request.is_assigned.then(|| request.client_id.as_str().into());
         let cut = request.is_expiry_cut.then_some(request.expiry_interval_s);
@@ -37,7 +43,13 @@ impl Welcome {
             identity,
             assigned_client_id: assigned,
             session_expiry_interval_s: cut,
+            cleaned,
         }
+    }
+
+    /// Of how many messages that cleaning took CONNACK tells: MQTT 3.1.1 has no place for it.
+    pub(crate) fn messages_cleaned(&self, version: Version) -> u64 {
+        if version == Version::V5 { self.cleaned } else { 0 }
     }
 
     /// CONNACK 0x00 with what this broker grants.
@@ -48,6 +60,9 @@ impl Welcome {
         outbox: &mut Outbox,
         counters: &mut Counters,
     ) {
+        let cleaned = self.cleaned.to_string();
+        let user_properties = [(MESSAGES_CLEANED, cleaned.as_str())];
+        let told = if self.cleaned > 0 { &user_properties[..] } else { &[] };
         let properties = ConnackProperties {
             session_expiry_interval_s: self.session_expiry_interval_s,
             receive_maximum: Some(limits.receive_max),
@@ -55,6 +70,7 @@ impl Welcome {
             assigned_client_id: self.assigned_client_id.as_deref(),
             topic_alias_maximum: Some(limits.topic_aliases_max),
             shared_subscription_available: Some(false),
+            user_properties: UserProperties::from_pairs(told),
             ..ConnackProperties::default()
         };
         let session_present = self.session_present;

@@ -28,7 +28,8 @@ pub(crate) fn pump(
     if session.is_durable && session.outbound.is_cursor_behind(desk.limits.cursor_lag_max) {
         write_cursor(session, desk, out);
     }
-    while outbox.backlog_bytes() <= desk.limits.unsent_bytes_max {
+    while outbox.backlog_bytes() + session.outbound.storing_bytes() <= desk.limits.unsent_bytes_max
+    {
         let quota = connected.negotiated.send_quota;
         let Some(waiting) = session.outbound.next(quota, desk.limits.finished_max) else { break };
         match session.outbound.send_again(waiting.position) {
@@ -236,8 +237,7 @@ fn ask_log(session: &mut Session, connected: &Connected, desk: &Desk, out: &mut 
     if session.has_unknown_start() {
         return;
     }
-    let low_water = desk.limits.page_messages_max / 4;
-    let Some((number, from, positions)) = session.outbound.ask(low_water) else { return };
+    let Some((number, from, positions)) = session.outbound.ask(&desk.limits) else { return };
     out.replays.push(Replay {
         session: connected.session,
         number,

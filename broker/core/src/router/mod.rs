@@ -7,9 +7,9 @@ mod trie;
 use slotmap::SlotMap;
 
 use crate::id::{SessionKey, ShardId, SubscriberKey};
+use crate::limits::Limits;
 use crate::message::Message;
 use crate::subscription::{Subscription, Terms};
-use crate::time::Now;
 use retained::Retained;
 use subscribers::{Entry, Subscribers};
 use trie::Trie;
@@ -22,8 +22,8 @@ pub struct Router {
     trie: Trie,
     subscribers: SlotMap<SubscriberKey, Subscriber>,
     retained: Retained,
-    /// When expired retained messages were last looked for, monotonic milliseconds.
-    swept_at_ms: Option<u64>,
+    /// The shard that has a timer for the next retained message that expires.
+    pub(crate) sweeper: Option<ShardId>,
 }
 
 /// A session that has or had a subscription, and where it lives.
@@ -54,6 +54,11 @@ impl Router {
     /// How many retained messages there are.
     pub fn retained_messages(&self) -> usize {
         self.retained.len()
+    }
+
+    /// Bytes of all retained messages.
+    pub fn retained_bytes(&self) -> usize {
+        self.retained.bytes()
     }
 
     pub(crate) fn add(&mut self, subscriber: Subscriber) -> SubscriberKey {
@@ -125,41 +130,40 @@ impl Router {
     }
 
     /// Makes the message that of its topic, or with an empty payload removes it ([MQTT-3.3.1-6]).
-    /// False: the limit is reached, the topic has none.
-    pub(crate) fn retain(&mut self, message: &Message, messages_max: usize) -> bool {
+    /// False: a limit is reached, nothing has changed.
+    pub(crate) fn retain(&mut self, message: &Message, limits: &Limits) -> bool {
         if message.payload().is_empty() {
             self.retained.remove(message.topic());
             return true;
         }
-        let has_room =
-            self.retained.len() < messages_max || self.retained.contains(message.topic());
+        let has_room = self.has_room_for(message, limits);
         if has_room {
             self.retained.put(message.clone());
         }
         has_room
     }
 
+    /// Whether the message can be retained in place of the one of its topic.
+    pub(crate) fn has_room_for(&self, message: &Message, limits: &Limits) -> bool {
+        let known = self.retained.get(message.topic());
+        let known_bytes = known.map_or(0, |known| known.as_bytes().len());
+        let bytes = self.retained.bytes() - known_bytes + message.as_bytes().len();
+        (known.is_some() || self.retained.len() < limits.retained_messages_max)
+            && bytes <= limits.retained_bytes_max
+    }
+
     pub(crate) fn remove_retained(&mut self, topic: &str) -> bool {
         self.retained.remove(topic)
     }
 
-    /// Forgets the retained messages that have expired; gives their topics. Looks at all of them, so
-    /// it does so at most once a minute.
-    pub(crate) fn sweep_retained(&mut self, now: Now) -> Vec<Box<str>> {
-        const SWEEP_PAUSE_MS: u64 = 60_000;
-        if self.swept_at_ms.is_some_and(|at| now.monotonic_ms < at + SWEEP_PAUSE_MS) {
-            return Vec::new();
-        }
-        self.swept_at_ms = Some(now.monotonic_ms);
-        let mut expired: Vec<Box<str>> = Vec::new();
-        // No client can publish to a `$` topic, so these are all.
-        self.retained.for_each_match("#", &mut |message| {
-            if message.is_expired(now.unix_ms) {
-                expired.push(message.topic().into());
-            }
-        });
-        expired.retain(|topic| self.retained.remove(topic));
-        expired
+    /// Forgets up to `messages_max` retained messages that have expired; gives their topics.
+    pub(crate) fn forget_expired(&mut self, unix_ms: u64, messages_max: usize) -> Vec<Box<str>> {
+        self.retained.forget_expired(unix_ms, messages_max)
+    }
+
+    /// When the next retained message expires, Unix milliseconds.
+    pub(crate) fn retained_expiry_ms(&self) -> Option<u64> {
+        self.retained.next_expiry_ms()
     }
 
     pub(crate) fn for_each_retained(&self, filter: &str, found: &mut impl FnMut(&Message)) {

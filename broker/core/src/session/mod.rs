@@ -47,6 +47,13 @@ pub struct Session {
     pub(crate) timer_due_ms: Option<u64>,
     /// Whether the shard knows that the cursor has moved.
     pub(crate) is_cursor_listed: bool,
+    /// Whether the shard looks at the cursor now and then.
+    pub(crate) is_idle_listed: bool,
+    /// Of how many messages that cleaning took from it the client was told, since the broker
+    /// started. (Or had no need to be: they went before the session began.)
+    pub(crate) told_overtaken: u64,
+    /// How many of these the disk still counts.
+    pub(crate) clear_overtaken: u64,
 }
 
 /// Where the session's connection is.
@@ -88,6 +95,9 @@ impl Session {
             record: RecordState::default(),
             timer_due_ms: None,
             is_cursor_listed: false,
+            is_idle_listed: false,
+            told_overtaken: 0,
+            clear_overtaken: 0,
         }
     }
 
@@ -156,19 +166,30 @@ impl Session {
         self.expires_at_ms().is_some_and(|at| at <= now.unix_ms)
     }
 
-    /// Queues a page of the log. Says how many messages in flight were cleaned from it.
-    pub(crate) fn take_page(&mut self, page: Page) -> usize {
+    /// Of how many messages that cleaning took from it the client does not know. `overtaken`: of
+    /// how many the home shard knows.
+    pub(crate) fn untold(&self, overtaken: u64) -> u64 {
+        overtaken.saturating_sub(self.told_overtaken)
+    }
+
+    /// CONNACK says so. The disk forgets it with the next record: if that is lost, the client is
+    /// told again.
+    pub(crate) fn tell_overtaken(&mut self, messages: u64) {
+        self.told_overtaken += messages;
+        self.clear_overtaken += messages;
+    }
+
+    /// Queues a page of the log.
+    pub(crate) fn take_page(&mut self, page: Page) {
         if self.has_unknown_start() {
             // It may be newer than the subscription whose filter it was not read with.
             self.outbound.discard_page();
-            return 0;
+            return;
         }
         // The subscriptions are read while the queue is filled.
         let mut outbound = std::mem::replace(&mut self.outbound, Outbound::new(Position::ZERO));
-        let cleaned =
-            outbound.take_page(page, |message, position| self.terms_of(message, position));
+        outbound.take_page(page, |message, position| self.terms_of(message, position));
         self.outbound = outbound;
-        cleaned
     }
 
     /// How the session gets the message that stands at this position; `None`: it does not want it.

@@ -11,23 +11,29 @@
 //!   Log ──────────────────────────────┘
 //! ```
 
+mod pages;
+
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use flotilla_mqtt::{PacketId, QoS};
 
 use crate::id::{Position, Ticket};
+use crate::limits::Limits;
 use crate::message::Message;
 use crate::record::{OutboundRecord, StoredSession};
 use crate::session::in_flight::{Acknowledged, InFlight, Resend, State, Stored};
 use crate::session::packet_ids::PacketIds;
 use crate::subscription::Terms;
-use crate::turn::Page;
 
 /// What a session still has to send, and what it sent and is not acknowledged.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     /// May be sent as soon as the quota allows; ascending positions.
     waiting: VecDeque<Waiting>,
+    /// Bytes of these messages.
+    waiting_bytes: usize,
+    /// Bytes of QoS 2 messages that leave as soon as their identifiers are stored.
+    storing_bytes: usize,
     /// Ascending positions, which is the order of sending ([MQTT-4.4.0-1]).
     in_flight: VecDeque<InFlight>,
     /// How many of these were sent on this connection: they use up the send quota.
@@ -66,11 +72,19 @@ enum Feed {
     Log { read_from: Position, skipped_to: Position, reading: Option<u64> },
 }
 
+impl Waiting {
+    fn bytes(&self) -> usize {
+        self.message.as_bytes().len()
+    }
+}
+
 impl Outbound {
     /// Of a new session: nothing before `from` concerns it.
     pub(crate) fn new(from: Position) -> Self {
         Self {
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            storing_bytes: 0,
             in_flight: VecDeque::new(),
             on_wire: 0,
             packet_ids: PacketIds::after(PacketId::MAX),
@@ -129,13 +143,20 @@ impl Outbound {
     }
 
     /// Whether one more message may wait in memory for a session without a log.
-    pub(crate) fn has_room(&self, messages_max: usize) -> bool {
-        self.waiting.len() < messages_max
+    pub(crate) fn has_room(&self, message: &Message, limits: &Limits) -> bool {
+        let bytes = self.waiting_bytes + message.as_bytes().len();
+        self.waiting.is_empty()
+            || (self.waiting.len() < limits.queue_messages_max && bytes <= limits.queue_bytes_max)
     }
 
     /// A message that is not in the log.
     pub(crate) fn offer(&mut self, message: Message, terms: Terms) {
-        self.waiting.push_back(Waiting { position: None, message, terms });
+        self.wait(Waiting { position: None, message, terms });
+    }
+
+    fn wait(&mut self, waiting: Waiting) {
+        self.waiting_bytes += waiting.bytes();
+        self.waiting.push_back(waiting);
     }
 
     /// A message that was committed. When too many wait already, the session goes over to reading
@@ -145,18 +166,20 @@ impl Outbound {
         position: Position,
         message: &Message,
         terms: Terms,
-        tail_max: usize,
+        limits: &Limits,
     ) {
+        let is_full = self.waiting.len() >= limits.tail_messages_max
+            || self.waiting_bytes >= limits.tail_bytes_max;
         match &mut self.feed {
             Feed::Log { skipped_to, .. } => *skipped_to = position.plus(1),
             Feed::Memory { from } if position < *from => {}
-            Feed::Memory { .. } if self.waiting.len() >= tail_max => {
+            Feed::Memory { .. } if is_full => {
                 let skipped_to = position.plus(1);
                 self.feed = Feed::Log { read_from: position, skipped_to, reading: None };
             }
             Feed::Memory { .. } => {
                 let position = Some(position);
-                self.waiting.push_back(Waiting { position, message: message.clone(), terms });
+                self.wait(Waiting { position, message: message.clone(), terms });
             }
         }
     }
@@ -166,6 +189,8 @@ impl Outbound {
         let cursor = self.cursor(log_end);
         let lost = self.waiting.iter().filter(|waiting| waiting.position.is_none()).count();
         self.waiting.clear();
+        self.waiting_bytes = 0;
+        self.storing_bytes = 0;
         for entry in &mut self.in_flight {
             entry.is_on_wire = false;
             entry.stored_next = None;
@@ -196,77 +221,13 @@ impl Outbound {
         owed
     }
 
-    /// The page to ask for, when few messages are left to send: number, first position, and the
-    /// positions that are wanted whatever the filters say.
-    pub(crate) fn ask(&mut self, low_water: usize) -> Option<(u64, Position, Vec<Position>)> {
-        let Feed::Log { read_from, reading: reading @ None, .. } = &mut self.feed else {
-            return None;
-        };
-        if self.waiting.len() > low_water {
-            return None;
-        }
-        self.requests += 1;
-        *reading = Some(self.requests);
-        let unsent = self.in_flight.iter().filter(|entry| entry.must_be_sent());
-        let positions = unsent.filter_map(|entry| entry.position).filter(|p| p >= read_from);
-        Some((self.requests, *read_from, positions.collect()))
-    }
-
-    /// The filters changed: what is being read with the old ones does not count.
-    pub(crate) fn discard_page(&mut self) {
-        if let Feed::Log { reading, .. } = &mut self.feed {
-            *reading = None;
-        }
-    }
-
-    /// A page came. Says how many messages in flight are not in the log any more.
-    pub(crate) fn take_page(
-        &mut self,
-        page: Page,
-        mut terms_of: impl FnMut(&Message, Position) -> Option<Terms>,
-    ) -> usize {
-        let Feed::Log { read_from, skipped_to, reading } = self.feed else { return 0 };
-        if reading != Some(page.number) {
-            return 0;
-        }
-        let mut found = Vec::new();
-        for (position, message) in page.messages {
-            let entry = self.in_flight.binary_search_by_key(&Some(position), |e| e.position);
-            let terms = match entry {
-                Ok(at) if self.in_flight[at].must_be_sent() => {
-                    found.push(position);
-                    let terms = terms_of(&message, position);
-                    Some(self.in_flight[at].terms(terms, &message))
-                }
-                Ok(_) => None,
-                Err(_) if position < self.frontier || self.finished.contains(&position) => None,
-                Err(_) => terms_of(&message, position),
-            };
-            let position = Some(position);
-            self.waiting.extend(terms.map(|terms| Waiting { position, message, terms }));
-        }
-        let before = self.in_flight.len();
-        self.in_flight.retain(|entry| {
-            let is_missing = entry.must_be_sent()
-                && entry.position.is_some_and(|position| {
-                    (read_from..page.next).contains(&position) && !found.contains(&position)
-                });
-            !is_missing
-        });
-        self.feed = if page.reached_end && page.next >= skipped_to {
-            Feed::Memory { from: page.next }
-        } else {
-            Feed::Log { read_from: page.next, skipped_to, reading: None }
-        };
-        before - self.in_flight.len()
-    }
-
     /// The next message to send, if the quota allows one ([MQTT-4.9.0-2]).
     pub(crate) fn next(&mut self, quota: usize, finished_max: usize) -> Option<Waiting> {
         if self.on_wire >= quota || self.finished.len() > finished_max {
             return None;
         }
         let waiting = self.waiting.pop_front()?;
+        self.waiting_bytes -= waiting.bytes();
         if let Some(position) = waiting.position {
             self.frontier = self.frontier.max(position.plus(1));
         }
@@ -302,6 +263,7 @@ impl Outbound {
         message: Message,
         terms: Terms,
     ) -> PacketId {
+        self.storing_bytes += message.as_bytes().len();
         let next = Some(Box::new((message, terms)));
         self.put(Some(position), State::Storing(ticket), false, next)
     }
@@ -331,6 +293,7 @@ impl Outbound {
                     entry.state = State::Sent(QoS::ExactlyOnce);
                     if let Some(next) = entry.stored_next.take() {
                         entry.was_sent = true;
+                        self.storing_bytes -= next.0.as_bytes().len();
                         stored.push(Stored::Publish(entry.packet_id, next));
                     }
                 }
@@ -434,6 +397,12 @@ impl Outbound {
     /// Everything in the log below is done unless it is in flight.
     pub(crate) fn frontier(&self) -> Position {
         self.frontier
+    }
+
+    /// Bytes of messages that leave when the disk has their identifiers, whatever waits for the
+    /// socket.
+    pub(crate) fn storing_bytes(&self) -> usize {
+        self.storing_bytes
     }
 
     /// Messages that wait or are in flight.

@@ -26,8 +26,8 @@ impl Shard {
                     // It has ended, or it will find the message in the log elsewhere.
                     continue;
                 };
-                let tail_max = self.desk.limits.tail_messages_max;
-                session.outbound.offer_committed(position, &message, target.terms, tail_max);
+                let limits = &self.desk.limits;
+                session.outbound.offer_committed(position, &message, target.terms, limits);
                 let connection = session.connection().and_then(|key| self.connections.get_mut(key));
                 if let Some((connected, outbox)) = connection.and_then(|c| c.connected()) {
                     deliver::pump(session, connected, outbox, &mut self.desk, out);
@@ -71,9 +71,7 @@ impl Shard {
                     }
                 }
                 Waiter::Session(key) => self.commit_session(key, ticket, first, out),
-                Waiter::Claimant { client_id, shard, connection } => {
-                    claimants.push((client_id, shard, connection));
-                }
+                Waiter::Claimant(claimant) => claimants.push(claimant),
                 Waiter::Ended(client_id) => {
                     if self.ending.get(&client_id).is_some_and(|last| *last <= ticket) {
                         self.ending.remove(&client_id);
@@ -83,8 +81,8 @@ impl Shard {
             }
         }
         // Last: a session is given away with what this commit says of it.
-        for (client_id, shard, connection) in claimants {
-            self.surrender(client_id, shard, connection, out);
+        for claimant in claimants {
+            self.surrender(claimant, out);
         }
     }
 

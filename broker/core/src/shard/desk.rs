@@ -42,6 +42,11 @@ pub(crate) struct Desk {
     pub(crate) stale_records: Vec<SessionKey>,
     /// Sessions whose cursor has moved since it was written.
     pub(crate) moved_cursors: Vec<SessionKey>,
+    /// Durable sessions that are connected, with the time from which on their cursors are to follow
+    /// the log, monotonic milliseconds; the next one first.
+    pub(crate) idle: VecDeque<(u64, SessionKey)>,
+    /// When the engine was last asked where the log ends, monotonic milliseconds.
+    pub(crate) asked_end_ms: u64,
     /// Connections to end when the steps are done.
     pub(crate) refused: Vec<(ConnectionKey, Refusal)>,
     pub(crate) backlog: Backlog,
@@ -61,7 +66,17 @@ pub(crate) enum Waiter {
     /// Nobody: the session has ended.
     Ended(ClientId),
     /// Another connection, for a session that is still being written.
-    Claimant { client_id: ClientId, shard: ShardId, connection: ConnectionKey },
+    Claimant(Claimant),
+}
+
+/// Another connection that wants a session, as the home shard said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claimant {
+    pub(crate) client_id: ClientId,
+    pub(crate) shard: ShardId,
+    pub(crate) connection: ConnectionKey,
+    /// What cleaning took from the session.
+    pub(crate) overtaken: u64,
 }
 
 impl Desk {
@@ -82,6 +97,8 @@ impl Desk {
             touched: Vec::new(),
             stale_records: Vec::new(),
             moved_cursors: Vec::new(),
+            idle: VecDeque::new(),
+            asked_end_ms: 0,
             refused: Vec::new(),
             backlog: Backlog::default(),
             own_mail: VecDeque::new(),

@@ -28,6 +28,9 @@ struct Entry {
     /// Whether it is on its way there.
     is_moving: bool,
     claims: VecDeque<(ShardId, ConnectionKey)>,
+    /// Messages that cleaning took from the session. It only grows: how many of these the client
+    /// was told of is in the session, which travels.
+    overtaken: u64,
 }
 
 /// What the home shard must do about a claim.
@@ -35,17 +38,36 @@ struct Entry {
 pub(crate) enum Decision {
     /// Nobody has it: it is granted with no session.
     Grant,
-    /// This shard has to give it away.
-    Surrender(ShardId),
+    /// This shard has to give it away, with what cleaning took from it.
+    Surrender(ShardId, u64),
     /// An earlier claim goes first.
     Wait,
 }
 
+/// The claim that is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// Who has to give the session away.
+    pub(crate) owner: ShardId,
+    /// To whom.
+    pub(crate) shard: ShardId,
+    /// For which connection of theirs.
+    pub(crate) connection: ConnectionKey,
+    /// What cleaning took from it.
+    pub(crate) overtaken: u64,
+}
+
 impl Directory {
     /// A stored session was taken up here.
-    pub(crate) fn recover(&mut self, client_id: ClientId, owner: ShardId) {
-        let entry = Entry { owner, is_moving: false, claims: VecDeque::new() };
+    pub(crate) fn recover(&mut self, client_id: ClientId, owner: ShardId, overtaken: u64) {
+        let entry = Entry { owner, is_moving: false, claims: VecDeque::new(), overtaken };
         self.entries.insert(client_id, entry);
+    }
+
+    /// Cleaning took messages from a session; false: it is no more.
+    pub(crate) fn overtake(&mut self, client_id: &ClientId, messages: u64) -> bool {
+        let entry = self.entries.get_mut(client_id);
+        entry.map(|entry| entry.overtaken += messages).is_some()
     }
 
     pub(crate) fn claim(
@@ -56,7 +78,8 @@ impl Directory {
     ) -> Decision {
         match self.entries.get_mut(client_id) {
             None => {
-                let entry = Entry { owner: shard, is_moving: true, claims: VecDeque::new() };
+                let claims = VecDeque::new();
+                let entry = Entry { owner: shard, is_moving: true, claims, overtaken: 0 };
                 self.entries.insert(client_id.clone(), entry);
                 Decision::Grant
             }
@@ -64,19 +87,17 @@ impl Directory {
                 entry.claims.push_back((shard, connection));
                 Decision::Wait
             }
-            Some(entry) => Decision::Surrender(entry.move_to(shard)),
+            Some(entry) => Decision::Surrender(entry.move_to(shard), entry.overtaken),
         }
     }
 
-    /// The session has arrived. The claim that is next: owner, claimant.
-    pub(crate) fn settle(
-        &mut self,
-        client_id: &ClientId,
-    ) -> Option<(ShardId, (ShardId, ConnectionKey))> {
+    /// The session has arrived. The claim that is next.
+    pub(crate) fn settle(&mut self, client_id: &ClientId) -> Option<Next> {
         let entry = self.entries.get_mut(client_id)?;
         entry.is_moving = false;
-        let next = entry.claims.pop_front()?;
-        Some((entry.move_to(next.0), next))
+        let (shard, connection) = entry.claims.pop_front()?;
+        let owner = entry.move_to(shard);
+        Some(Next { owner, shard, connection, overtaken: entry.overtaken })
     }
 
     /// The owner's session is no more.
@@ -112,14 +133,23 @@ mod tests {
         assert_eq!(directory.claim(&id, ShardId(2), b), Decision::Wait);
         assert_eq!(directory.claim(&id, ShardId(3), c), Decision::Wait);
         directory.end(&id, ShardId(1));
-        assert_eq!(directory.settle(&id), Some((ShardId(1), (ShardId(2), b))));
+        let next = |owner, shard, connection, overtaken| Next {
+            owner: ShardId(owner),
+            shard: ShardId(shard),
+            connection,
+            overtaken,
+        };
+        assert_eq!(directory.settle(&id), Some(next(1, 2, b, 0)));
         directory.end(&id, ShardId(1));
-        assert_eq!(directory.settle(&id), Some((ShardId(2), (ShardId(3), c))));
+        assert!(directory.overtake(&id, 5));
+        assert_eq!(directory.settle(&id), Some(next(2, 3, c, 5)));
         assert_eq!(directory.settle(&id), None);
         directory.end(&id, ShardId(2));
-        assert_eq!(directory.claim(&id, ShardId(1), a), Decision::Surrender(ShardId(3)));
+        assert!(directory.overtake(&id, 2));
+        assert_eq!(directory.claim(&id, ShardId(1), a), Decision::Surrender(ShardId(3), 7));
         assert_eq!(directory.settle(&id), None);
         directory.end(&id, ShardId(1));
+        assert!(!directory.overtake(&id, 1), "the session has ended");
         assert_eq!(directory.claim(&id, ShardId(2), b), Decision::Grant);
     }
 }

@@ -2,13 +2,10 @@
 
 use flotilla_mqtt::{PacketId, QoS, ReasonCode};
 
-use crate::connection::Connection;
 use crate::connection::deliver::{self, Frames};
 use crate::connection::owed::{Acknowledgement, Due};
-use crate::connection::refusal::Refusal;
 use crate::counters::DropReason;
 use crate::id::{ConnectionKey, SessionKey, ShardId};
-use crate::limits::Limits;
 use crate::mail::Mail;
 use crate::message::Message;
 use crate::router::{Match, Router};
@@ -163,69 +160,13 @@ impl Shard {
             if terms.qos == QoS::AtMostOnce {
                 let frames = &mut self.scratch.frames;
                 deliver::push_qos0(message, &terms, connected, outbox, frames, desk);
-            } else if session.outbound.has_room(desk.limits.queue_messages_max) {
+            } else if session.outbound.has_room(message, &desk.limits) {
                 session.outbound.offer(message.clone(), terms);
                 deliver::pump(session, connected, outbox, desk, out);
             } else {
                 desk.counters.drop_deliveries(DropReason::QueueFull, 1);
             }
         }
-    }
-
-    /// Makes the message that of its topic; false: a limit is reached. Then a publisher who waits
-    /// for an acknowledgement is told, and for others the topic has no retained message: the old
-    /// one is not its last value any more.
-    fn retain(
-        &mut self,
-        message: &Message,
-        can_be_told: bool,
-        router: &mut Router,
-        out: &mut Turn,
-    ) -> bool {
-        let Limits { retained_messages_max, retained_payload_max, .. } = *self.desk.limits;
-        if router.retained_messages() >= retained_messages_max {
-            for topic in router.sweep_retained(self.desk.now) {
-                out.batch.writes.push(Write::DeleteRetained(topic));
-            }
-        }
-        let is_kept = message.payload().len() <= retained_payload_max
-            && router.retain(message, retained_messages_max);
-        let topic = message.topic();
-        if is_kept && !message.payload().is_empty() {
-            out.batch.writes.push(Write::PutRetained(message.clone()));
-        } else if is_kept || !can_be_told && router.remove_retained(topic) {
-            out.batch.writes.push(Write::DeleteRetained(topic.into()));
-        }
-        if !is_kept {
-            self.desk.counters.drop_deliveries(DropReason::NotRetained, 1);
-        }
-        is_kept
-    }
-
-    /// Tells the publisher of a message that cannot be retained: it goes to nobody.
-    fn refuse_retained(
-        &mut self,
-        message: &Message,
-        session: Option<SessionKey>,
-        key: ConnectionKey,
-        packet_id: PacketId,
-    ) {
-        let connection = self.connections.get_mut(key);
-        let Some((connected, outbox)) = connection.and_then(Connection::connected) else { return };
-        if !connected.negotiated.can_be_told {
-            let reason = "a retained message is too large, or one too many";
-            self.desk.refused.push((key, Refusal::new(ReasonCode::QuotaExceeded, reason)));
-            return;
-        }
-        let acknowledgement = if message.qos() == QoS::ExactlyOnce {
-            if let Some(session) = session.and_then(|key| self.sessions.get_mut(key)) {
-                session.inbound.release(packet_id);
-            }
-            Acknowledgement::Pubrec(packet_id, ReasonCode::QuotaExceeded)
-        } else {
-            Acknowledgement::Puback(packet_id, ReasonCode::QuotaExceeded)
-        };
-        connected.owe(Due::Now, acknowledgement, outbox, &mut self.desk);
     }
 
     pub(crate) fn owe(

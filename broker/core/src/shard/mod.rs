@@ -6,9 +6,12 @@ pub(crate) mod desk;
 mod directory;
 mod ending;
 pub(crate) mod fanout;
+mod idle;
 mod intake;
 mod overdue;
+mod overtaken;
 mod records;
+mod retaining;
 pub(crate) mod steps;
 mod subscribing;
 mod takeover;
@@ -23,7 +26,7 @@ use slotmap::SlotMap;
 use crate::connection::await_session::AwaitSession;
 use crate::connection::refusal::Refusal;
 use crate::connection::{Connection, Identification, Peer, Phase, deliver};
-use crate::counters::{ConnectOutcome, Counters, DropReason};
+use crate::counters::{ConnectOutcome, Counters};
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
 use crate::mail::Mail;
@@ -63,12 +66,17 @@ impl Shard {
     /// system's random source in a broker, from the test in a simulator.
     pub fn new(id: ShardId, shards: u16, limits: Arc<Limits>, seed: u64) -> Self {
         assert!(limits.packet_size_max <= Limits::PACKET_SIZE_MAX, "a topic must still fit in");
+        let mut desk = Desk::new(id, shards, limits, seed);
+        if id == ShardId(0) {
+            // Some that are stored may have expired.
+            desk.timers.set(Now::default(), 0, Timer::Retained);
+        }
         Self {
             connections: SlotMap::with_key(),
             sessions: SlotMap::with_key(),
             by_client: HashMap::new(),
             directory: Directory::default(),
-            desk: Desk::new(id, shards, limits, seed),
+            desk,
             scratch: Scratch::default(),
             ending: HashMap::new(),
         }
@@ -85,9 +93,10 @@ impl Shard {
     ) {
         self.desk.now = now;
         self.desk.log_end = log_end;
+        let overtaken = stored.overtaken;
         let session = Session::recovered(stored, log_end, now);
         let client_id = session.client_id.clone();
-        self.directory.recover(client_id.clone(), self.desk.id);
+        self.directory.recover(client_id.clone(), self.desk.id, overtaken);
         self.desk.counters.sessions_disconnected += 1;
         self.desk.counters.subscriptions += session.subscriptions.len() as u64;
         let is_stale = session.record.is_stale;
@@ -214,8 +223,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(page.session) else { return };
         // A page that was asked for on an earlier connection is asked for again.
         let Some(key) = session.connection() else { return };
-        let cleaned = session.take_page(page);
-        self.desk.counters.drop_deliveries(DropReason::Cleaned, cleaned as u64);
+        session.take_page(page);
         let connection = self.connections.get_mut(key);
         if let Some((connected, outbox)) = connection.and_then(Connection::connected) {
             deliver::pump(session, connected, outbox, &mut self.desk, out);

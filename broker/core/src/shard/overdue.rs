@@ -7,6 +7,7 @@ use crate::counters::ConnectOutcome;
 use crate::id::{ConnectionKey, SessionKey};
 use crate::shard::Shard;
 use crate::shard::ending::Ending;
+use crate::shard::steps::Step;
 use crate::shard::timers::Timer;
 use crate::turn::Turn;
 
@@ -23,6 +24,8 @@ impl Shard {
                 let moved = std::mem::take(&mut self.desk.moved_cursors);
                 self.write_cursors(&moved, out);
             }
+            Timer::IdleCursors => self.follow_log(out),
+            Timer::Retained => self.desk.step(Step::SweepRetained),
         }
     }
 

@@ -32,6 +32,10 @@ impl Shard {
             }
             let record = session.next_record(self.desk.ticket);
             out.batch.writes.push(Write::PutSession(Box::new(record)));
+            let told = std::mem::take(&mut session.clear_overtaken);
+            if told > 0 {
+                out.batch.writes.push(Write::ClearOvertaken(session.client_id.clone(), told));
+            }
             self.desk.wait(Waiter::Session(key));
             let Some(connection) = session.connection() else { continue };
             let connection = self.connections.get_mut(connection);

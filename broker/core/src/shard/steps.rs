@@ -30,6 +30,8 @@ pub(crate) enum Step {
     },
     /// A session has come to this shard, or has lost its connection.
     Relocate(SessionKey),
+    /// Retained messages that have expired are to go.
+    SweepRetained,
 }
 
 /// A message that was accepted.
@@ -71,9 +73,11 @@ impl Step {
         match self {
             Self::Publish(publish) => publish.message.retain(),
             Self::Release { .. } | Self::Acknowledge(..) => false,
-            Self::Subscribe(_) | Self::Unsubscribe(_) | Self::Forget { .. } | Self::Relocate(_) => {
-                true
-            }
+            Self::Subscribe(_)
+            | Self::Unsubscribe(_)
+            | Self::Forget { .. }
+            | Self::Relocate(_)
+            | Self::SweepRetained => true,
         }
     }
 }
@@ -112,6 +116,7 @@ impl Shard {
                     router.exclusive().forget(subscriber, filters.iter().map(|filter| &**filter));
                 }
                 Step::Relocate(session) => self.relocate(session, router.exclusive()),
+                Step::SweepRetained => self.sweep_retained(router.exclusive(), out),
             }
         }
         assert!(self.desk.steps.is_empty(), "a step makes no further steps");

@@ -61,6 +61,7 @@ impl Shard {
         }
         for message in expired {
             if router.remove_retained(message.topic()) {
+                self.desk.counters.retained_expired += 1;
                 out.batch.writes.push(Write::DeleteRetained(message.topic().into()));
             }
         }
@@ -103,7 +104,7 @@ impl Shard {
             let targets = vec![(self.desk.id, vec![target])];
             out.batch.appends.push(Append { message, targets });
             self.desk.counters.messages_stored += 1;
-        } else if session.outbound.has_room(self.desk.limits.queue_messages_max) {
+        } else if session.outbound.has_room(message, &self.desk.limits) {
             // There may be many: they leave as the socket takes them, whatever their QoS.
             session.outbound.offer(message.clone(), terms);
         } else {

@@ -7,12 +7,12 @@ use crate::connection::connected::Connected;
 use crate::connection::exchange;
 use crate::connection::{Phase, deliver};
 use crate::counters::ConnectOutcome;
-use crate::id::{ClientId, ConnectionKey, SessionKey, ShardId, Ticket};
+use crate::id::{ClientId, ConnectionKey, SessionKey, Ticket};
 use crate::mail::Mail;
 use crate::notice::Notice;
 use crate::session::{Link, Session};
-use crate::shard::desk::Waiter;
-use crate::shard::directory::Decision;
+use crate::shard::desk::{Claimant, Waiter};
+use crate::shard::directory::{Decision, Next};
 use crate::shard::ending::Ending;
 use crate::shard::steps::Step;
 use crate::shard::timers::Timer;
@@ -40,41 +40,38 @@ impl Shard {
             Mail::Claim { client_id, shard, connection } => {
                 match self.directory.claim(&client_id, shard, connection) {
                     Decision::Grant => {
-                        let granted = Mail::Granted { client_id, connection, session: None };
+                        let (session, overtaken) = (None, 0);
+                        let granted = Mail::Granted { client_id, connection, session, overtaken };
                         self.desk.mail(shard, granted, out);
                     }
-                    Decision::Surrender(owner) => {
-                        let surrender = Mail::Surrender { client_id, shard, connection };
+                    Decision::Surrender(owner, overtaken) => {
+                        let surrender = Mail::Surrender { client_id, shard, connection, overtaken };
                         self.desk.mail(owner, surrender, out);
                     }
                     Decision::Wait => {}
                 }
             }
-            Mail::Surrender { client_id, shard, connection } => {
-                self.surrender(client_id, shard, connection, out);
+            Mail::Surrender { client_id, shard, connection, overtaken } => {
+                self.surrender(Claimant { client_id, shard, connection, overtaken }, out);
             }
-            Mail::Granted { client_id, connection, session } => {
-                self.granted(client_id, connection, session, out);
+            Mail::Granted { client_id, connection, session, overtaken } => {
+                self.granted(client_id, connection, session, overtaken, out);
             }
             Mail::Settled { client_id } => {
                 let next = self.directory.settle(&client_id);
-                if let Some((owner, (shard, connection))) = next {
-                    let surrender = Mail::Surrender { client_id, shard, connection };
+                if let Some(Next { owner, shard, connection, overtaken }) = next {
+                    let surrender = Mail::Surrender { client_id, shard, connection, overtaken };
                     self.desk.mail(owner, surrender, out);
                 }
             }
             Mail::Ended { client_id, shard } => self.directory.end(&client_id, shard),
+            Mail::Overtaken(overtaken) => self.overtake(overtaken, out),
         }
     }
 
     /// Gives a session away once all that was written of it is committed.
-    pub(super) fn surrender(
-        &mut self,
-        client_id: ClientId,
-        shard: ShardId,
-        connection: ConnectionKey,
-        out: &mut Turn,
-    ) {
+    pub(super) fn surrender(&mut self, claimant: Claimant, out: &mut Turn) {
+        let client_id = claimant.client_id.clone();
         if let Some(&key) = self.by_client.get(&client_id) {
             let session = &self.sessions[key];
             if let Link::Up(old) | Link::Opening(old) = session.link {
@@ -91,23 +88,28 @@ impl Shard {
         let Some(&key) = self.by_client.get(&client_id) else {
             if self.ending.contains_key(&client_id) {
                 // Session Present 0 is a promise: the old one must not come back.
-                self.desk.wait(Waiter::Claimant { client_id, shard, connection });
+                self.desk.wait(Waiter::Claimant(claimant));
             } else {
-                let granted = Mail::Granted { client_id, connection, session: None };
-                self.desk.mail(shard, granted, out);
+                self.grant(claimant, None, out);
             }
             return;
         };
         let session = &self.sessions[key];
         if session.record.is_stale || session.last_ticket > self.desk.committed {
-            self.desk.wait(Waiter::Claimant { client_id, shard, connection });
+            self.desk.wait(Waiter::Claimant(claimant));
             return;
         }
         self.by_client.remove(&client_id);
         self.desk.counters.sessions_disconnected -= 1;
         self.desk.counters.subscriptions -= session.subscriptions.len() as u64;
         let session = self.sessions.remove(key);
-        self.desk.mail(shard, Mail::Granted { client_id, connection, session }, out);
+        self.grant(claimant, session, out);
+    }
+
+    fn grant(&mut self, claimant: Claimant, session: Option<Box<Session>>, out: &mut Turn) {
+        let Claimant { client_id, shard, connection, overtaken } = claimant;
+        let granted = Mail::Granted { client_id, connection, session, overtaken };
+        self.desk.mail(shard, granted, out);
     }
 
     /// The Client Identifier is this shard's, for a connection that may be gone by now.
@@ -116,6 +118,7 @@ impl Shard {
         client_id: ClientId,
         key: ConnectionKey,
         session: Option<Box<Session>>,
+        overtaken: u64,
         out: &mut Turn,
     ) {
         let home = client_id.home(self.desk.shards);
@@ -148,11 +151,12 @@ impl Shard {
         {
             self.discard_session(old, out);
         }
-        let welcome = Welcome::new(&request, identity, resumed.is_some());
         let ended_durable = known.is_some() && resumed.is_none();
         let session_key = resumed.unwrap_or_else(|| {
             let interval_s = request.expiry_interval_s;
-            let session = Session::new(client_id.clone(), interval_s, self.desk.log_end);
+            let mut session = Session::new(client_id.clone(), interval_s, self.desk.log_end);
+            // What went before it was from another session of this name.
+            session.told_overtaken = overtaken;
             let session_key = self.sessions.insert(Box::new(session));
             self.by_client.insert(client_id.clone(), session_key);
             self.desk.counters.sessions_disconnected += 1;
@@ -162,6 +166,8 @@ impl Shard {
         session.link = Link::Opening(key);
         session.disconnected_at_ms = None;
         session.expiry_interval_s = request.expiry_interval_s;
+        let cleaned = session.untold(overtaken);
+        let welcome = Welcome::new(&request, identity, resumed.is_some(), cleaned);
         session.will = request.will;
         self.desk.counters.sessions_disconnected -= 1;
         self.desk.counters.sessions_connected += 1;
@@ -193,6 +199,7 @@ impl Shard {
         session.last_ticket = Ticket::default();
         session.record.ticket = Ticket::default();
         session.is_cursor_listed = false;
+        session.is_idle_listed = false;
         session.timer_due_ms = None;
         let client_id = session.client_id.clone();
         let key = self.sessions.insert(session);
@@ -216,6 +223,7 @@ impl Shard {
         connected.welcome.push_connack(version, &limits, outbox, &mut desk.counters);
         desk.touch(key, outbox);
         desk.counters.connect_ended(ConnectOutcome::Accepted);
+        session.tell_overtaken(connected.welcome.messages_cleaned(version));
         let session_present = connected.welcome.session_present;
         let client_id = session.client_id.clone();
         let identity = connected.welcome.identity.take();
@@ -229,5 +237,6 @@ impl Shard {
             exchange::push_pubrel(packet_id, ReasonCode::Success, connected, outbox, desk);
         }
         deliver::pump(session, connected, outbox, desk, out);
+        self.list_idle(session_key);
     }
 }

@@ -23,6 +23,10 @@ pub(crate) enum Timer {
     Session(SessionKey),
     /// Cursors that moved are to be written.
     Cursors,
+    /// Cursors of sessions that got nothing are to follow the log.
+    IdleCursors,
+    /// A retained message expires, perhaps ([MQTT-3.3.2-5]).
+    Retained,
 }
 
 impl Timer {

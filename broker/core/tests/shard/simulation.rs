@@ -59,6 +59,8 @@ impl World {
             tail_messages_max: 1 + dice.below(4),
             page_messages_max: 1 + dice.below(5),
             cursor_lag_max: 1 + dice.below(8),
+            cursor_idle_ms: 1 + dice.below(400) as u64,
+            tail_bytes_max: 1 + dice.below(100),
             uncommitted_bytes_max: 200,
             ..Limits::default()
         };

@@ -11,6 +11,7 @@ use flotilla_core::limits::Limits;
 
 use super::{
     Bind, IdentitySource, Level, Overrides, Refusal, Scheme, Sync,
+    size::Size,
     written::{self, Written},
 };
 
@@ -261,13 +262,18 @@ fn limits(written: &Written) -> Result<Limits, Refusal> {
             .unwrap_or(u32::MAX)
             .min(u32::MAX - 1),
         queue_messages_max: written.session.queue_messages_max,
+        queue_bytes_max: bytes(written.session.queue_bytes_max),
         inflight_max: written.session.inflight_max,
         cursor_lag_max: written.session.cursor_lag_max,
         retained_messages_max: written.retained.messages_max,
-        retained_payload_max: usize::try_from(written.retained.payload_max.bytes())
-            .unwrap_or(usize::MAX),
+        retained_payload_max: bytes(written.retained.payload_max),
+        retained_bytes_max: bytes(written.retained.bytes_max),
         ..Limits::default()
     })
+}
+
+fn bytes(size: Size) -> usize {
+    usize::try_from(size.bytes()).unwrap_or(usize::MAX)
 }
 
 fn cores() -> u16 {

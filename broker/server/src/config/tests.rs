@@ -75,6 +75,7 @@ fn everything_can_be_set() {
         [session]
         expiry_max = "1h"
         queue_messages_max = 5
+        queue_bytes_max = "1MiB"
         inflight_max = 7
         cursor_lag_max = 5
         [limits]
@@ -84,6 +85,7 @@ fn everything_can_be_set() {
         sync = "100ms"
         [retained]
         payload_max = "1kB"
+        bytes_max = "1MB"
         [ops]
         bind = "off"
         [log]
@@ -99,7 +101,9 @@ fn everything_can_be_set() {
     assert_eq!(settings.limits.packet_size_max, 65_536);
     assert_eq!(settings.limits.connect_timeout_ms, 500);
     assert_eq!(settings.limits.cursor_lag_max, 5);
+    assert_eq!(settings.limits.queue_bytes_max, 1_048_576);
     assert_eq!(settings.limits.retained_payload_max, 1000);
+    assert_eq!(settings.limits.retained_bytes_max, 1_000_000);
     assert!(matches!(settings.sync, Sync::Every(interval) if interval.as_millis() == 100));
     assert_eq!(settings.ops, None);
     assert_eq!(settings.level, Level::Debug);

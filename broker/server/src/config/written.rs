@@ -106,6 +106,7 @@ pub(crate) struct Auth {
 pub(crate) struct Session {
     pub(crate) expiry_max: Duration,
     pub(crate) queue_messages_max: usize,
+    pub(crate) queue_bytes_max: Size,
     pub(crate) inflight_max: u16,
     pub(crate) cursor_lag_max: usize,
 }
@@ -115,6 +116,7 @@ impl Default for Session {
         Self {
             expiry_max: Duration::from_secs(7 * 24 * 3600),
             queue_messages_max: 100_000,
+            queue_bytes_max: Size::from_kib(64 * 1024),
             inflight_max: 1024,
             cursor_lag_max: 256,
         }
@@ -159,11 +161,16 @@ pub(crate) struct Store {
 pub(crate) struct Retained {
     pub(crate) messages_max: usize,
     pub(crate) payload_max: Size,
+    pub(crate) bytes_max: Size,
 }
 
 impl Default for Retained {
     fn default() -> Self {
-        Self { messages_max: 1_000_000, payload_max: Size::from_kib(256) }
+        Self {
+            messages_max: 1_000_000,
+            payload_max: Size::from_kib(256),
+            bytes_max: Size::from_kib(256 * 1024),
+        }
     }
 }
 

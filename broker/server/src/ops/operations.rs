@@ -115,10 +115,10 @@ impl Serving {
         timeout(ANSWER_TIME, sum).await.ok().flatten()
     }
 
-    /// How many retained messages there are.
-    pub(crate) fn retained_messages(&self) -> usize {
+    /// How many retained messages there are, and how many bytes they hold.
+    pub(crate) fn retained(&self) -> (usize, usize) {
         let router = self.shared.router.read().unwrap_or_else(PoisonError::into_inner);
-        router.retained_messages()
+        (router.retained_messages(), router.retained_bytes())
     }
 }
 

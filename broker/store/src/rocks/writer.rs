@@ -74,6 +74,7 @@ impl Writer {
             Write::EndSession(id) => {
                 self.delete(keys::SESSIONS, id.as_str().as_bytes());
                 self.delete(keys::CURSORS, id.as_str().as_bytes());
+                self.delete(keys::OVERTAKEN, id.as_str().as_bytes());
                 return self.delete_exchanges(id);
             }
             Write::PutCursor(id, cursor) => {
@@ -95,6 +96,13 @@ impl Writer {
             }
             Write::DeleteOutbound(id, position) => {
                 self.delete(keys::OUTBOUND, &keys::outbound(id.as_str(), *position));
+            }
+            Write::ClearOvertaken(id, told) => {
+                // Cleaning may be adding to it: so nothing is read, and what is left may be 0.
+                let (key, told) = (id.as_str(), i64::try_from(*told).unwrap_or(i64::MAX));
+                encode::put_overtaken(key.as_bytes(), -told, &mut self.record);
+                let db = self.store.db();
+                self.group.changes.merge_cf(&family(&db, keys::OVERTAKEN), key, &self.record);
             }
             Write::PutRetained(message) => {
                 encode::put_retained(message, &mut self.record);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use flotilla_core::id::{ClientId, Position};
+use flotilla_core::mail::Overtaken;
 use flotilla_core::message::Message;
 use flotilla_core::record::{OutboundRecord, SessionRecord, Start, StoredSession};
 use flotilla_core::turn::{Batch, Page, Replay, Write};
@@ -17,6 +18,8 @@ pub(crate) struct TestEngine {
     submitted: VecDeque<Batch>,
     /// Sessions that were to hear of a commit, over all messages.
     pub(crate) targets: usize,
+    /// What is below was cleaned.
+    begin: Position,
 }
 
 impl TestEngine {
@@ -31,6 +34,15 @@ impl TestEngine {
     /// The position the next message will get.
     pub(crate) fn end(&self) -> Position {
         Position(self.log.len() as u64 + 1)
+    }
+
+    /// Cleans the log below `begin`; so many messages were owed to these sessions.
+    pub(crate) fn clean(&mut self, begin: Position, owed: &[Overtaken]) {
+        self.begin = begin;
+        for overtaken in owed {
+            let stored = self.sessions.get_mut(&overtaken.client_id);
+            stored.expect("it is stored").overtaken += overtaken.messages;
+        }
     }
 
     /// Commits up to `batches` batches as one group.
@@ -56,9 +68,10 @@ impl TestEngine {
             session: replay.session,
             number: replay.number,
             messages: Vec::new(),
-            next: replay.from.max(Position(1)),
+            next: replay.from.max(Position(1)).max(self.begin),
             reached_end: false,
         };
+        let mut bytes = 0;
         while page.next < self.end() && page.messages.len() < replay.messages_max {
             let message = &self.log[page.next.0 as usize - 1];
             let addressee = message.addressee();
@@ -69,6 +82,10 @@ impl TestEngine {
                         *start <= page.next && topic::matches(filter, message.topic())
                     });
             if is_wanted {
+                bytes += message.as_bytes().len();
+                if bytes > replay.bytes_max && !page.messages.is_empty() {
+                    return page;
+                }
                 page.messages.push((page.next, message.clone()));
             }
             page.next = page.next.plus(1);
@@ -121,6 +138,10 @@ impl TestEngine {
                 let Some(stored) = self.sessions.get_mut(client_id) else { return };
                 stored.outbound.retain(|known| known.position != *position);
             }
+            Write::ClearOvertaken(client_id, told) => {
+                let Some(stored) = self.sessions.get_mut(client_id) else { return };
+                stored.overtaken -= told;
+            }
             Write::PutRetained(message) => {
                 self.retained.insert(message.topic().to_owned(), message.clone());
             }
@@ -143,7 +164,8 @@ impl TestEngine {
             None => {
                 let (inbound, outbound) = (Vec::new(), Vec::new());
                 let client_id = record.client_id.clone();
-                let stored = StoredSession { record, cursor: first, inbound, outbound };
+                let (cursor, overtaken) = (first, 0);
+                let stored = StoredSession { record, cursor, inbound, outbound, overtaken };
                 self.sessions.insert(client_id, stored);
             }
         }

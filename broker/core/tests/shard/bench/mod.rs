@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use engine::TestEngine;
 use flotilla_core::connection::{Identification, Peer};
-use flotilla_core::id::{ConnectionKey, ShardId};
+use flotilla_core::id::{ClientId, ConnectionKey, Position, ShardId};
 use flotilla_core::limits::Limits;
-use flotilla_core::mail::{Commit, Mail};
+use flotilla_core::mail::{Commit, Mail, Overtaken};
 use flotilla_core::router::Router;
 use flotilla_core::shard::Shard;
 use flotilla_core::time::Now;
@@ -197,6 +197,25 @@ impl Bench {
         true
     }
 
+    /// Cleans the log; the homes of the sessions that lose messages hear of it.
+    pub(crate) fn clean(&mut self, begin: Position, owed: &[(&str, u64)]) {
+        let overtaken = |&(client_id, messages): &(&str, u64)| Overtaken {
+            client_id: ClientId::from(client_id),
+            messages,
+            expired: 0,
+        };
+        let owed: Vec<_> = owed.iter().map(overtaken).collect();
+        self.engine.clean(begin, &owed);
+        let shards = u16::try_from(self.shards.len()).expect("few");
+        for overtaken in owed {
+            let home = overtaken.client_id.home(shards);
+            self.mail.push_back((home, Mail::Overtaken(vec![overtaken])));
+        }
+        if self.commits_at_once {
+            self.settle();
+        }
+    }
+
     pub(crate) fn waiting_mail(&self) -> usize {
         self.mail.len()
     }
@@ -377,7 +396,9 @@ pub(crate) fn describe(packet: &Packet<'_>) -> String {
     match packet {
         Packet::Connack(connack) => {
             let code = connack.reason_code.code();
-            format!("CONNACK {code:#04x} present={}", connack.session_present)
+            let told = connack.properties.user_properties.iter();
+            let told: String = told.map(|(name, value)| format!(" {name}={value}")).collect();
+            format!("CONNACK {code:#04x} present={}{told}", connack.session_present)
         }
         Packet::Publish(publish) => {
             let dup = if publish.dup { " dup" } else { "" };

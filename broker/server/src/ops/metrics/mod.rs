@@ -156,6 +156,11 @@ fn connections(serving: &Serving, report: &Report) {
         "Connections ended because their peer broke the protocol.",
         core.protocol_errors,
     );
+    count(
+        "flotilla_sessions_overtaken_total",
+        "Times that cleaning took messages from a session that had not had them.",
+        core.sessions_overtaken,
+    );
     gauge("flotilla_subscriptions", "Subscriptions of all sessions.", core.subscriptions, &[]);
 }
 
@@ -212,6 +217,7 @@ fn messages(report: &Report) {
 
 fn stored(serving: &Serving, report: &Report) {
     let store = serving.shared.engine.counters();
+    let (retained_messages, retained_bytes) = serving.retained();
     count(
         "flotilla_messages_stored_total",
         "Messages that went into the log.",
@@ -235,11 +241,12 @@ fn stored(serving: &Serving, report: &Report) {
         serving.shared.engine.uncommitted_bytes() as u64,
         &[],
     );
-    gauge(
-        "flotilla_retained_messages",
-        "Retained messages.",
-        serving.retained_messages() as u64,
-        &[],
+    gauge("flotilla_retained_messages", "Retained messages.", retained_messages as u64, &[]);
+    gauge("flotilla_retained_bytes", "Bytes of retained messages.", retained_bytes as u64, &[]);
+    count(
+        "flotilla_retained_expired_total",
+        "Retained messages that expired.",
+        report.core.retained_expired,
     );
 }
 
