@@ -28,6 +28,9 @@ pub struct SessionRecord {
     /// With that list: everything below is done for the session unless it is in it, or in an
     /// [`OutboundRecord`]. Zero while connected.
     pub sent_up_to: Position,
+    /// With that list: QoS 1 messages from `sent_up_to` to below here may have been sent as well,
+    /// before a crash, without a trace. Zero while connected.
+    pub maybe_sent_below: Position,
 }
 
 impl SessionRecord {

@@ -241,6 +241,7 @@ fn sessions(dir: &Path) {
                     will: None,
                     unacknowledged: Vec::new(),
                     sent_up_to: Position::ZERO,
+                    maybe_sent_below: Position::ZERO,
                 }))
             })
             .collect();

@@ -54,6 +54,7 @@ pub(crate) fn put_session(record: &SessionRecord, first: Position, out: &mut Vec
         out.extend_from_slice(&position.0.to_be_bytes());
     }
     out.extend_from_slice(&record.sent_up_to.0.to_be_bytes());
+    out.extend_from_slice(&record.maybe_sent_below.0.to_be_bytes());
     seal(record.client_id.as_str().as_bytes(), out);
 }
 
@@ -88,6 +89,11 @@ pub(crate) fn session(key: &[u8], sealed: &[u8]) -> Result<SessionRecord, Malfor
         unacknowledged.push((packet_id, Position(u64::from_be_bytes(fields.array()?))));
     }
     let sent_up_to = Position(u64::from_be_bytes(fields.array()?));
+    // The first records ended here.
+    let maybe_sent_below = match fields.is_at_end() {
+        true => Position::ZERO,
+        false => Position(u64::from_be_bytes(fields.array()?)),
+    };
     fields.end()?;
     Ok(SessionRecord {
         client_id: ClientId::from(client_id),
@@ -98,6 +104,7 @@ pub(crate) fn session(key: &[u8], sealed: &[u8]) -> Result<SessionRecord, Malfor
         will,
         unacknowledged,
         sent_up_to,
+        maybe_sent_below,
     })
 }
 
@@ -287,6 +294,10 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn end(self) -> Result<(), MalformedRecord> {
         if self.0.is_empty() { Ok(()) } else { Err(MalformedRecord("it is too long")) }
     }
@@ -346,6 +357,7 @@ mod tests {
             will in option::of((any::<u32>(), option::of(any::<u32>()), any::<Vec<u8>>())),
             unacknowledged in prop::collection::vec((1_u16.., any::<u64>()), 0..6),
             sent_up_to in any::<u64>(),
+            maybe_sent_below in any::<u64>(),
         ) -> SessionRecord {
             SessionRecord {
                 client_id: ClientId::from(client_id.as_str()),
@@ -363,6 +375,7 @@ mod tests {
                     .map(|(id, at)| (PacketId::new(id).unwrap(), Position(at)))
                     .collect(),
                 sent_up_to: Position(sent_up_to),
+                maybe_sent_below: Position(maybe_sent_below),
             }
         }
     }
@@ -376,6 +389,26 @@ mod tests {
         put_retained(&message("a", b""), &mut sealed);
         assert_eq!(retained(b"a", &sealed), Ok(message("a", b"")));
         assert!(retained(b"b", &sealed).is_err());
+    }
+
+    #[test]
+    fn a_session_of_the_first_kind_is_read() {
+        let record = SessionRecord {
+            client_id: ClientId::from("a"),
+            revision: 1,
+            expiry_interval_s: 2,
+            disconnected_at_ms: None,
+            subscriptions: Vec::new(),
+            will: None,
+            unacknowledged: Vec::new(),
+            sent_up_to: Position(3),
+            maybe_sent_below: Position::ZERO,
+        };
+        let mut sealed = Vec::new();
+        put_session(&record, Position::ZERO, &mut sealed);
+        sealed.truncate(sealed.len() - CHECKSUM - size_of::<u64>());
+        seal(b"a", &mut sealed);
+        assert_eq!(session(b"a", &sealed), Ok(record));
     }
 
     #[test]

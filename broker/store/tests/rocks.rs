@@ -75,6 +75,7 @@ fn session(client_id: &str) -> SessionRecord {
         will: None,
         unacknowledged: Vec::new(),
         sent_up_to: Position::ZERO,
+        maybe_sent_below: Position::ZERO,
     }
 }
 

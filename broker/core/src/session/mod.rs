@@ -104,7 +104,8 @@ impl Session {
     /// A stored session. One that was connected when the broker stopped counts as disconnected now.
     pub(crate) fn recovered(stored: StoredSession, log_end: Position, now: Now) -> Self {
         let was_connected = stored.record.disconnected_at_ms.is_none();
-        let maybe_sent_below = if was_connected { log_end } else { Position::ZERO };
+        // A client that was away since an earlier crash got nothing after that one.
+        let maybe_sent_below = if was_connected { log_end } else { stored.record.maybe_sent_below };
         let outbound = Outbound::recovered(&stored, maybe_sent_below);
         let StoredSession { record, inbound, .. } = stored;
         let subscription = |stored: SubscriptionRecord| {
@@ -271,6 +272,11 @@ impl Session {
             will: self.will.as_ref().map(|will| will.record().clone()),
             unacknowledged: if is_down { self.outbound.unacknowledged() } else { Vec::new() },
             sent_up_to: if is_down { self.outbound.frontier() } else { Position::ZERO },
+            maybe_sent_below: if is_down {
+                self.outbound.maybe_sent_below()
+            } else {
+                Position::ZERO
+            },
         }
     }
 

@@ -395,6 +395,10 @@ impl Outbound {
     }
 
     /// Everything in the log below is done unless it is in flight.
+    pub(crate) fn maybe_sent_below(&self) -> Position {
+        self.maybe_sent_below
+    }
+
     pub(crate) fn frontier(&self) -> Position {
         self.frontier
     }

@@ -226,6 +226,46 @@ fn no_dup_after_a_crash() {
     }
 }
 
+/// What one crash left unknown, a second start does not make known: neither while the client is
+/// away, nor after it was there without taking everything.
+#[test]
+fn no_dup_after_a_second_crash() {
+    for comes_between in [false, true] {
+        let limits = Limits { inflight_max: 2, ..Limits::default() };
+        let mut b = Bench::with_limits(1, limits);
+        let s = b.connect(0, persistent("s", 600));
+        b.next(s);
+        subscribe(&mut b, s, "#", QoS::AtLeastOnce);
+        let p = clean(&mut b, "p");
+        for n in 1..=10 {
+            send(&mut b, p, "a", &n.to_string(), QoS::AtLeastOnce, n);
+            assert_eq!(b.next(s), format!("PUBLISH q1 #{n} a={n}"));
+            puback(&mut b, s, n);
+        }
+        b.crash();
+        if comes_between {
+            let s = b.connect(0, persistent("s", 600));
+            assert_eq!(b.next(s), RESUMED);
+            assert_eq!(b.next(s), "PUBLISH q1 dup #1 a=1");
+            assert_eq!(b.next(s), "PUBLISH q1 dup #2 a=2");
+            b.send(s, &Packet::Disconnect(Disconnect::new(ReasonCode::Success)));
+        } else {
+            let q = clean(&mut b, "q");
+            send(&mut b, q, "a", "new", QoS::AtLeastOnce, 1);
+        }
+        b.crash();
+        let s = b.connect(0, persistent("s", 600));
+        assert_eq!(b.next(s), RESUMED);
+        for n in 1..=10 {
+            assert_eq!(b.next(s), format!("PUBLISH q1 dup #{n} a={n}"), "[MQTT-3.3.1-1]");
+            puback(&mut b, s, n);
+        }
+        if !comes_between {
+            assert_eq!(b.next(s), "PUBLISH q1 #11 a=new", "nobody was there to get it");
+        }
+    }
+}
+
 #[test]
 fn retained_lost_at_subscribe() {
     let mut b = Bench::new(1);

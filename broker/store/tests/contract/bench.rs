@@ -330,6 +330,7 @@ pub(crate) fn session(client_id: &str, revision: u64) -> SessionRecord {
         will: None,
         unacknowledged: Vec::new(),
         sent_up_to: Position::ZERO,
+        maybe_sent_below: Position::ZERO,
     }
 }
 

@@ -71,6 +71,7 @@ fn full(revision: u64) -> SessionRecord {
         }),
         unacknowledged: vec![(packet_id(9), Position(3)), (packet_id(1), Position(4))],
         sent_up_to: Position(5),
+        maybe_sent_below: Position(6),
         ..session("full", revision)
     }
 }
