@@ -2,11 +2,11 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    process::{Child, Command, Stdio},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{DEADLINE, Endpoint, Identity, Settings, Transport, program};
+use crate::{DEADLINE, Endpoint, Identity, Settings, Transport, output::Log, program};
 
 /// A running broker. Dropped, it is killed with its data.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl Broker {
     /// When it still runs at the deadline.
     pub fn run_beside(&self, change: impl Fn(String) -> String) -> Ended {
         let config = self.home.path().join("second.toml");
-        let toml = change(self.settings.toml(&self.data()));
+        let toml = change(self.settings.toml(self.home.path()));
         fs::write(&config, toml).expect("the temporary directory can be written");
         Self::run(&["--config", &config.to_string_lossy()])
     }
@@ -110,7 +110,7 @@ impl Broker {
 
     /// The broker's data directory.
     pub fn data(&self) -> PathBuf {
-        data(self.home.path())
+        self.settings.data(self.home.path())
     }
 
     /// From the start of the process until it said that it is ready.
@@ -250,6 +250,16 @@ impl Broker {
         self.running.stop();
         self.running = Running::start(&self.settings, self.home.path());
     }
+
+    /// Starts the program again and kills it so long afterwards, ready or not.
+    pub fn restart_and_kill(&mut self, after: Duration) -> Ended {
+        self.running.stop();
+        let (mut child, mut guard, log) = Running::spawn(&self.settings, self.home.path());
+        thread::sleep(after);
+        stop([&mut guard, &mut child]);
+        log.await_end(Instant::now() + DEADLINE);
+        Ended { code: None, log: log.text(), output: String::new() }
+    }
 }
 
 impl Drop for Broker {
@@ -262,15 +272,21 @@ impl Drop for Broker {
 }
 
 impl Running {
-    fn start(settings: &Settings, home: &Path) -> Self {
+    /// The process, its guard, what it writes.
+    fn spawn(settings: &Settings, home: &Path) -> (Child, Child, Arc<Log>) {
         let config = home.join("flotilla.toml");
-        fs::write(&config, settings.toml(&data(home))).expect("a temporary directory is writable");
-        let started = Instant::now();
+        fs::write(&config, settings.toml(home)).expect("a temporary directory is writable");
         let mut command = piped(settings.command(&program("flotilla")));
         command.arg("--config").arg(&config);
         let mut child = command.spawn().expect("the broker's program runs");
         let guard = guard(child.id(), home);
         let log = Log::follow(&mut child);
+        (child, guard, log)
+    }
+
+    fn start(settings: &Settings, home: &Path) -> Self {
+        let started = Instant::now();
+        let (child, guard, log) = Self::spawn(settings, home);
         let until = started + DEADLINE;
         let address = |before: &str| {
             let line = log.find(before, until);
@@ -288,11 +304,7 @@ impl Running {
     }
 
     fn stop(&mut self) {
-        // First the guard: afterwards the process id may belong to another program.
-        for child in [&mut self.guard, &mut self.child] {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        stop([&mut self.guard, &mut self.child]);
     }
 }
 
@@ -305,8 +317,12 @@ pub fn new_home() -> TempDir {
     home.expect("a temporary directory can be made")
 }
 
-fn data(home: &Path) -> PathBuf {
-    home.join("data")
+/// Ends the guard, then the broker: afterwards its process id may belong to another program.
+fn stop(children: [&mut Child; 2]) {
+    for child in children {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
 }
 
 fn command() -> Command {
@@ -345,69 +361,5 @@ fn wait(child: &mut Child, log: &Log) -> Ended {
             panic!("the broker still ran after {DEADLINE:?}:\n{}", log.text());
         }
         thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// What a broker writes to stderr, collected line by line.
-#[derive(Debug, Default)]
-struct Log {
-    lines: Mutex<Lines>,
-    grown: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Lines {
-    lines: Vec<String>,
-    has_ended: bool,
-}
-
-impl Log {
-    fn follow(child: &mut Child) -> Arc<Self> {
-        let stderr: ChildStderr = child.stderr.take().expect("stderr is piped");
-        let log = Arc::new(Self::default());
-        let writer = Arc::clone(&log);
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                writer.locked().lines.push(line);
-                writer.grown.notify_all();
-            }
-            writer.locked().has_ended = true;
-            writer.grown.notify_all();
-        });
-        log
-    }
-
-    fn locked(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().expect("nobody panics while holding the log")
-    }
-
-    fn text(&self) -> String {
-        self.locked().lines.join("\n")
-    }
-
-    /// The first line that contains `part`; `None` at the deadline or the end of the log.
-    fn find(&self, part: &str, until: Instant) -> Option<String> {
-        let mut lines = self.locked();
-        loop {
-            if let Some(line) = lines.lines.iter().find(|line| line.contains(part)) {
-                return Some(line.clone());
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if lines.has_ended || left.is_zero() {
-                return None;
-            }
-            lines = self.grown.wait_timeout(lines, left).expect("nobody panics holding it").0;
-        }
-    }
-
-    fn await_end(&self, until: Instant) {
-        let mut lines = self.locked();
-        while !lines.has_ended {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            lines = self.grown.wait_timeout(lines, left).expect("nobody panics holding it").0;
-        }
     }
 }

@@ -1,6 +1,10 @@
 //! The configuration file of a broker under test.
 
-use std::{fmt::Write, path::Path, process::Command};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// What a test asks of its broker, beside free ports and a data directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -8,6 +12,7 @@ pub struct Settings {
     tables: String,
     tls: String,
     open_files_max: Option<u32>,
+    data: Option<PathBuf>,
 }
 
 impl Settings {
@@ -36,6 +41,17 @@ impl Settings {
         Self { open_files_max: Some(number), ..self }
     }
 
+    /// With its data in this directory.
+    #[must_use]
+    pub fn data_in(self, directory: &Path) -> Self {
+        Self { data: Some(directory.to_owned()), ..self }
+    }
+
+    /// Where the data is, in a home of its own if nothing else was said.
+    pub(crate) fn data(&self, home: &Path) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| home.join("data"))
+    }
+
     /// The command line, up to its arguments.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let Some(number) = self.open_files_max else { return Command::new(program) };
@@ -46,12 +62,12 @@ impl Settings {
     }
 
     /// The file: one TCP and one TLS listener, operations, all on free ports.
-    pub(crate) fn toml(&self, data: &Path) -> String {
+    pub(crate) fn toml(&self, home: &Path) -> String {
         format!(
             "[node]\ndata = \"{}\"\n\n[[listener]]\nbind = \"tcp://127.0.0.1:0\"\n\n\
              [[listener]]\nbind = \"tls://127.0.0.1:0\"\n{}\n[ops]\nbind = \
              \"http://127.0.0.1:0\"\n\n{}",
-            data.display(),
+            self.data(home).display(),
             self.tls,
             self.tables
         )

@@ -9,6 +9,7 @@ mod bad_input;
 mod conformance;
 mod connect;
 mod connect_format;
+mod crash_rounds;
 mod exchange;
 mod expiry;
 mod flow_control;
