@@ -18,6 +18,7 @@ const FORMAT: u32 = 1;
 
 pub(super) fn open(dir: &Path, options: &Options) -> Result<DB, Error> {
     prepare(dir)?;
+    sync_write_ahead(dir)?;
     let database = options.database();
     let mut families = options.families();
     // A newer program may have families that are not known here; RocksDB opens all or nothing, and
@@ -51,6 +52,23 @@ fn prepare(dir: &Path) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(refused)?;
     fs::read_dir(dir).map_err(refused)?;
     Ok(())
+}
+
+/// After an unclean end RocksDB goes on behind what it finds in the write-ahead log, in a new file.
+/// What the old files hold was read, but may never have been synced: a power cut would then leave a
+/// hole in front of what is synced from now on, and recovery ends at the first hole.
+fn sync_write_ahead(dir: &Path) -> Result<(), Error> {
+    let failed = |error: std::io::Error| {
+        let reason = format!("its write-ahead log cannot be synced: {error}");
+        Error::Unusable { dir: dir.to_path_buf(), reason }
+    };
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|end| end == "log") {
+            fs::File::open(&path).and_then(|file| file.sync_data()).map_err(failed)?;
+        }
+    }
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
 }
 
 fn unknown_families(dir: &Path, database: &rocksdb::Options) -> Vec<String> {
