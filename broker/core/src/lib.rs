@@ -6,6 +6,8 @@
 
 pub mod connection;
 pub mod counters;
+pub mod durability;
+pub mod histogram;
 pub mod id;
 pub mod limits;
 pub mod mail;

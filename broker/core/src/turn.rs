@@ -96,6 +96,9 @@ pub struct Batch {
     /// Asks for a commit although there is nothing to write: the ticket then says that all that
     /// was submitted before is committed.
     pub barrier: bool,
+    /// Whether somebody waits until it is synced, not only committed. A batch that nobody waits for
+    /// costs no sync.
+    pub needs_sync: bool,
 }
 
 impl Batch {

@@ -25,7 +25,7 @@ impl Broker {
                 );
             }
         }
-        info!("data in {}, {}", settings.data.display(), durability(settings.sync));
+        info!("data in {}, {}", settings.data.display(), durability(settings));
         info!(
             "{sessions} sessions and {retained} retained messages recovered, {} workers",
             settings.workers
@@ -37,16 +37,23 @@ impl Broker {
     }
 }
 
-fn durability(sync: Sync) -> String {
-    match sync {
-        Sync::Always => "synced to the disk before each acknowledgement".to_owned(),
+fn durability(settings: &Settings) -> String {
+    let default = match settings.sync {
+        Sync::Always => {
+            "durability fsync: synced to the disk before each acknowledgement".to_owned()
+        }
         Sync::Every(interval) => format!(
-            "synced to the disk every {interval}: a power cut loses what was acknowledged since"
+            "durability os: synced to the disk every {interval}, so a power cut loses what was \
+             acknowledged since"
         ),
-        Sync::Never => "synced to the disk when the operating system likes: a power cut may lose \
-                        what was acknowledged"
+        Sync::Never => "durability os: synced to the disk when the operating system likes, so a \
+                        power cut may lose what was acknowledged"
             .to_owned(),
-    }
+    };
+    let rules = settings.durability.rules().iter();
+    let rules: String =
+        rules.map(|(filter, class)| format!("; {} for {filter}", class.name())).collect();
+    default + &rules
 }
 
 fn line_to_try(listener: &Listener, of_listener: &ListenerSettings, settings: &Settings) -> String {

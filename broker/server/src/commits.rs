@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use flotilla_core::{id::Position, mail::Commit, turn::Batch};
+use flotilla_core::{
+    id::{Position, ShardId, Ticket},
+    mail::Commit,
+    turn::Batch,
+};
 use flotilla_store::{CommitSink, Error};
 
 use crate::{
@@ -23,6 +27,14 @@ impl CommitSink for Commits {
         for (shard, commit) in Commit::by_shard(group, end) {
             if let Some(mailbox) = self.mailboxes.get(usize::from(shard.0)) {
                 mailbox.push(Inbound::Committed(commit));
+            }
+        }
+    }
+
+    fn synced(&mut self, up_to: &[(ShardId, Ticket)]) {
+        for (shard, ticket) in up_to {
+            if let Some(mailbox) = self.mailboxes.get(usize::from(shard.0)) {
+                mailbox.push(Inbound::Synced(*ticket));
             }
         }
     }

@@ -9,7 +9,6 @@ mod commits;
 mod config;
 mod crew;
 mod files;
-mod histogram;
 mod net;
 mod ops;
 mod passwd;

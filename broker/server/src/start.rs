@@ -21,7 +21,7 @@ use crate::{
     cli,
     clock::Clock,
     commits::Commits,
-    config::{self, Settings, Sync},
+    config::{self, Settings},
     crew::Crew,
     files::Files,
     net::{
@@ -124,8 +124,7 @@ impl Broker {
 
         // First, so that whoever waits can see what for.
         let progress = Arc::<Progress>::default();
-        let (name, sync) = (settings.node_name.clone(), settings.sync);
-        let operations = Arc::new(Operations::new(name, sync, clock, Arc::clone(&progress)));
+        let operations = Arc::new(Operations::new(&settings, clock, Arc::clone(&progress)));
         if let Some(address) = settings.ops {
             let socket = open_operations(address)?;
             if let Ok(address) = socket.local_addr() {
@@ -140,7 +139,7 @@ impl Broker {
             (0..settings.workers).map(|_| Arc::new(Mailbox::default())).collect();
         let commits = Commits { mailboxes: Arc::clone(&mailboxes), alarm: alarm.clone() };
         let options = Options {
-            sync: store_sync(settings.sync),
+            sync_interval: settings.sync.interval(),
             progress: Arc::clone(&progress),
             ..Options::default()
         };
@@ -192,6 +191,7 @@ fn recover(
     progress: &Progress,
 ) -> Result<(Vec<Shard>, Router), String> {
     let limits = Arc::new(settings.limits.clone());
+    let durability = Arc::new(settings.durability.clone());
     let random = aws_lc_rs::default_provider().secure_random;
     let mut shards = Vec::new();
     for number in 0..settings.workers {
@@ -199,7 +199,8 @@ fn recover(
         let filled = random.fill(&mut seed);
         filled.map_err(|_| "the operating system gives no random numbers".to_owned())?;
         let seed = u64::from_ne_bytes(seed);
-        shards.push(Shard::new(ShardId(number), settings.workers, Arc::clone(&limits), seed));
+        let (limits, durability) = (Arc::clone(&limits), Arc::clone(&durability));
+        shards.push(Shard::new(ShardId(number), settings.workers, limits, durability, seed));
     }
     let mut router = Router::default();
     let now = clock.now();
@@ -232,12 +233,4 @@ fn readers(engine: &Arc<dyn Engine>) -> std::io::Result<Crew<(Replay, Arc<Mailbo
 fn open_operations(address: SocketAddr) -> Result<TcpListener, String> {
     listener::listen(address)
         .map_err(|error| listener::why_not(&format!("http://{address}"), &error, "[ops] bind"))
-}
-
-fn store_sync(sync: Sync) -> flotilla_store::Sync {
-    match sync {
-        Sync::Always => flotilla_store::Sync::Always,
-        Sync::Every(interval) => flotilla_store::Sync::Every(interval.into()),
-        Sync::Never => flotilla_store::Sync::Never,
-    }
 }

@@ -9,12 +9,12 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use flotilla_core::id::{ClientId, Position, SessionKey};
+use flotilla_core::id::{ClientId, Position, SessionKey, ShardId, Ticket};
 use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::record::{SessionRecord, Start, SubscriptionRecord};
 use flotilla_core::turn::{Append, Batch, Replay, Write};
 use flotilla_mqtt::{Forwarded, QoS, SubscriptionOptions};
-use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, Sync};
+use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks};
 
 const MILLION: u64 = 1_000_000;
 /// Batches submitted but not yet reported, as with so many busy shards or publishers.
@@ -39,12 +39,20 @@ fn main() {
     }
 }
 
-/// Tells how many batches were committed.
-struct Committed(Sender<u64>);
+/// Tells up to which batch all are stored: those that ask for it synced, others committed.
+struct Reported(Sender<u64>);
 
-impl CommitSink for Committed {
+impl CommitSink for Reported {
     fn committed(&mut self, group: Vec<(Batch, Position)>, _: Position) {
-        let _ = self.0.send(group.len() as u64);
+        if let Some((last, _)) = group.last().filter(|(last, _)| !last.needs_sync) {
+            let _ = self.0.send(last.ticket.0);
+        }
+    }
+
+    fn synced(&mut self, up_to: &[(ShardId, Ticket)]) {
+        for (_, ticket) in up_to {
+            let _ = self.0.send(ticket.0);
+        }
     }
 
     fn refused(&mut self, batch: Batch) {
@@ -58,32 +66,37 @@ impl CommitSink for Committed {
 
 struct Store {
     rocks: Rocks,
-    committed: Receiver<u64>,
-    open: u64,
+    reported: Receiver<u64>,
+    last: u64,
+    stored: u64,
 }
 
 impl Store {
-    fn open(dir: &Path, sync: Sync) -> (Self, Recovered) {
-        let (sender, committed) = channel();
-        let options = Options { sync, ..Options::default() };
+    fn open(dir: &Path) -> (Self, Recovered) {
+        let (sender, reported) = channel();
+        let options = Options::default();
         let (rocks, recovered) =
-            Rocks::open(dir, &options, Committed(sender)).unwrap_or_else(|error| panic!("{error}"));
-        (Self { rocks, committed, open: 0 }, recovered)
+            Rocks::open(dir, &options, Reported(sender)).unwrap_or_else(|error| panic!("{error}"));
+        (Self { rocks, reported, last: 0, stored: 0 }, recovered)
     }
 
     /// Submits, with at most `window` batches on their way.
-    fn submit(&mut self, batch: Batch, window: u64) {
+    fn submit(&mut self, mut batch: Batch, window: u64) {
+        self.last += 1;
+        batch.ticket = Ticket(self.last);
         self.rocks.submit(batch);
-        self.open += 1;
-        while self.open >= window {
-            self.open -= self.committed.recv().expect("the commit thread runs");
+        self.wait(window - 1);
+    }
+
+    /// Waits until at most so many batches are on their way.
+    fn wait(&mut self, open: u64) {
+        while self.last - self.stored > open {
+            self.stored = self.reported.recv().expect("the engine runs");
         }
     }
 
     fn settle(&mut self) {
-        while self.open > 0 {
-            self.open -= self.committed.recv().expect("the commit thread runs");
-        }
+        self.wait(0);
     }
 }
 
@@ -135,12 +148,12 @@ fn commits(dir: &Path) {
     std::fs::create_dir_all(dir).expect("a directory");
     println!("the disk alone syncs {:.0} times a second", syncs_per_second(dir));
     println!("256-byte payloads; batches on their way: 1, or {WINDOW}");
-    println!("sync    in a batch  under way   commits/s  batches/s   messages/s");
-    for (name, sync) in [("always", Sync::Always), ("never", Sync::Never)] {
+    println!("class   in a batch  under way   commits/s    syncs/s  batches/s   messages/s");
+    for (name, needs_sync) in [("fsync", true), ("os", false)] {
         for in_a_batch in [1, 10, 1000] {
             for window in [1, WINDOW] {
                 let dir = dir.join(format!("{name}-{in_a_batch}-{window}"));
-                let (mut store, _) = Store::open(&dir, sync);
+                let (mut store, _) = Store::open(&dir);
                 let mut scratch = Vec::new();
                 let messages: Vec<Message> =
                     (0..20_000).map(|n| message(n, 1000, 256, &mut scratch)).collect();
@@ -148,15 +161,17 @@ fn commits(dir: &Path) {
                 let began = Instant::now();
                 let mut batches = 0_u64;
                 while began.elapsed() < Duration::from_secs(3) {
-                    store.submit(batch(next.by_ref().take(in_a_batch)), window);
+                    let batch = batch(next.by_ref().take(in_a_batch));
+                    store.submit(Batch { needs_sync, ..batch }, window);
                     batches += 1;
                 }
                 store.settle();
                 let seconds = began.elapsed().as_secs_f64();
                 let per_second = |count: u64| (count as f64 / seconds).round();
                 println!(
-                    "{name:7} {in_a_batch:10} {window:10} {:11} {:10} {:12}",
+                    "{name:7} {in_a_batch:10} {window:10} {:11} {:10} {:10} {:12}",
                     per_second(store.rocks.counters().commits),
+                    per_second(store.rocks.counters().syncs.count()),
                     per_second(batches),
                     per_second(batches * in_a_batch as u64),
                 );
@@ -183,7 +198,7 @@ fn fill(
     in_a_batch: u64,
     then: impl FnOnce(&mut Store),
 ) {
-    let (mut store, _) = Store::open(dir, Sync::Never);
+    let (mut store, _) = Store::open(dir);
     let mut scratch = Vec::new();
     for first in (0..messages).step_by(in_a_batch as usize) {
         let batch =
@@ -212,7 +227,7 @@ fn opening(dir: &Path) {
         child.wait().expect("gone");
         for after in ["SIGKILL", "a close", "a close"] {
             let began = Instant::now();
-            let (store, recovered) = Store::open(&dir, Sync::Always);
+            let (store, recovered) = Store::open(&dir);
             let took = began.elapsed();
             assert_eq!(recovered.end, Position(MILLION + 1));
             println!("1,000,000 messages of 1 KB ({how}), open after {after}: {took:.0?}");
@@ -222,7 +237,7 @@ fn opening(dir: &Path) {
 }
 
 fn sessions(dir: &Path) {
-    let (mut store, _) = Store::open(dir, Sync::Never);
+    let (mut store, _) = Store::open(dir);
     let began = Instant::now();
     for first in (0..MILLION).step_by(100) {
         let writes = (first..first + 100)
@@ -262,7 +277,7 @@ fn sessions(dir: &Path) {
     println!("1,000,000 cursors moved: {:.1?}", began.elapsed());
     drop(store);
     let began = Instant::now();
-    let (_, recovered) = Store::open(dir, Sync::Never);
+    let (_, recovered) = Store::open(dir);
     assert_eq!(recovered.sessions.len() as u64, MILLION);
     println!("1,000,000 sessions of one subscription, open: {:.1?}", began.elapsed());
 }
@@ -271,7 +286,7 @@ fn replays(dir: &Path) {
     for (payload, topics) in [(256, 1000), (1024, 1000), (1024, 100_000)] {
         let dir = dir.join(format!("{payload}-{topics}"));
         fill(&dir, MILLION, payload, topics, 100, |_| {});
-        let (store, _) = Store::open(&dir, Sync::Never);
+        let (store, _) = Store::open(&dir);
         let narrow: Vec<String> = (0..topics / 1000)
             .map(|n| format!("fleet/r{}/d{:07}/#", n * 1000 % 10, n * 1000))
             .collect();

@@ -1,6 +1,7 @@
 //! The contract of whatever keeps the broker's log.
 
-use flotilla_core::id::Position;
+use flotilla_core::histogram::{Bytes, Histogram, Nanoseconds, Pieces};
+use flotilla_core::id::{Position, ShardId, Ticket};
 use flotilla_core::message::Message;
 use flotilla_core::record::StoredSession;
 use flotilla_core::turn::{Batch, Page, Replay};
@@ -8,12 +9,17 @@ use flotilla_core::turn::{Batch, Page, Replay};
 use crate::error::Error;
 
 /// Told of the fate of every batch, in the order of submission, one call at a time, from the
-/// engine's commit thread. Must not call the engine's [`Engine::close`].
+/// engine's threads. Must not call the engine's [`Engine::close`].
 pub trait CommitSink: Send + 'static {
-    /// These batches are durable at the class asked for, each with the position of its first append
-    /// (or the one the next append would have got). `end`: the position the next append will get.
-    /// A replay that starts now sees them.
+    /// These batches are written: they survive the end of the process. Each has the position of its
+    /// first append (or the one the next append would have got). `end`: the position the next
+    /// append will get. A replay that starts now sees them.
     fn committed(&mut self, group: Vec<(Batch, Position)>, end: Position);
+
+    /// These batches and all that were submitted before them are synced: they survive a power cut.
+    /// All of them were reported committed. Of each shard it is the last one that asks for it
+    /// ([`Batch::needs_sync`]).
+    fn synced(&mut self, up_to: &[(ShardId, Ticket)]);
 
     /// Nothing of this batch is stored: it writes a session whose stored revision is not one less.
     /// Either two shards believe to own the session, or a later batch of the same owner followed a
@@ -98,6 +104,12 @@ pub struct Counters {
     pub messages: u64,
     /// Bytes of those messages.
     pub message_bytes: u64,
-    /// Nanoseconds spent in writing and syncing commits.
+    /// Nanoseconds spent in writing commits.
     pub commit_ns: u64,
+    /// Messages of each commit.
+    pub commit_messages: Histogram<Pieces>,
+    /// Bytes of the messages of each commit.
+    pub commit_bytes: Histogram<Bytes>,
+    /// How long each sync took.
+    pub syncs: Histogram<Nanoseconds>,
 }

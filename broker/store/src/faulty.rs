@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flotilla_core::id::Position;
+use flotilla_core::id::{Position, ShardId, Ticket};
 use flotilla_core::turn::{Batch, Page, Replay};
 
 use crate::engine::{CommitSink, Counters, Engine};
@@ -124,6 +124,12 @@ impl CommitSink for Between {
         }
         if is_fatal {
             self.poisoned(Error::Poisoned { reason: "a fault was asked for".into() });
+        }
+    }
+
+    fn synced(&mut self, up_to: &[(ShardId, Ticket)]) {
+        if !self.is_poisoned() {
+            self.sink.synced(up_to);
         }
     }
 

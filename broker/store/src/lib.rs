@@ -24,4 +24,4 @@ pub use error::Error;
 pub use faulty::{Between, Faults, Faulty};
 pub use memory::Memory;
 pub use progress::{Phase, Progress};
-pub use rocks::{Options, Rocks, Sync, copy_closed};
+pub use rocks::{Options, Rocks, copy_closed};

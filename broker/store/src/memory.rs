@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use flotilla_core::id::{ClientId, Position};
+use flotilla_core::id::{ClientId, Position, ShardId, Ticket};
 use flotilla_core::message::Message;
 use flotilla_core::record::{OutboundRecord, SessionRecord, Start, StoredSession};
 use flotilla_core::turn::{Batch, Page, Replay, Write};
@@ -57,6 +57,7 @@ struct Session {
 /// What the sink is to be told.
 enum Report {
     Committed(Vec<(Batch, Position)>, Position),
+    Synced(Vec<(ShardId, Ticket)>),
     Refused(Batch),
 }
 
@@ -95,6 +96,7 @@ impl Memory {
         for report in reports {
             match report {
                 Report::Committed(group, end) => sink.committed(group, end),
+                Report::Synced(up_to) => sink.synced(&up_to),
                 Report::Refused(batch) => sink.refused(batch),
             }
         }
@@ -158,10 +160,11 @@ impl fmt::Debug for Memory {
 
 impl State {
     /// Takes batches off the queue. How many, and what to report, in order: a refused batch ends
-    /// the group before it.
+    /// the group before it. What is committed counts as synced.
     fn commit_first(&mut self, batches: usize) -> (usize, Vec<Report>) {
         let taken = batches.min(self.queue.len());
         let mut reports: Vec<Report> = Vec::new();
+        let mut synced: BTreeMap<ShardId, Ticket> = BTreeMap::new();
         for batch in self.queue.drain(..taken) {
             self.uncommitted_bytes -= batch.bytes();
             if self.stored.is_stale(&batch) {
@@ -174,6 +177,9 @@ impl State {
             self.counters.batches += 1;
             self.counters.messages += batch.appends.len() as u64;
             self.counters.message_bytes += batch.message_bytes() as u64;
+            if batch.needs_sync {
+                synced.insert(batch.shard, batch.ticket);
+            }
             let committed = (batch, first);
             match reports.last_mut() {
                 Some(Report::Committed(group, end)) => {
@@ -185,6 +191,9 @@ impl State {
                     reports.push(Report::Committed(vec![committed], self.stored.end()));
                 }
             }
+        }
+        if !synced.is_empty() {
+            reports.push(Report::Synced(synced.into_iter().collect()));
         }
         (taken, reports)
     }

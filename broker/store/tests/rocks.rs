@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use flotilla_core::id::{ClientId, Position, SessionKey, Ticket};
+use flotilla_core::id::{ClientId, Position, SessionKey, ShardId, Ticket};
 use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::record::SessionRecord;
 use flotilla_core::turn::{Append, Batch, Replay, Write};
 use flotilla_mqtt::{Forwarded, QoS};
-use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, Sync, copy_closed};
+use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, copy_closed};
 use rocksdb::{DB, IteratorMode};
 use tempfile::TempDir;
 
@@ -26,6 +26,8 @@ impl CommitSink for Ends {
         let _ = self.0.send(end.0);
     }
 
+    fn synced(&mut self, _: &[(ShardId, Ticket)]) {}
+
     fn refused(&mut self, batch: Batch) {
         panic!("refused: {batch:?}");
     }
@@ -35,19 +37,22 @@ impl CommitSink for Ends {
     }
 }
 
-fn try_open(dir: &Path, sync: Sync) -> Result<(Rocks, Recovered, Receiver<u64>), Error> {
+fn try_open(
+    dir: &Path,
+    sync_interval: Option<Duration>,
+) -> Result<(Rocks, Recovered, Receiver<u64>), Error> {
     let (sender, ends) = channel();
-    let options = Options { sync, ..Options::default() };
+    let options = Options { sync_interval, ..Options::default() };
     let (rocks, recovered) = Rocks::open(dir, &options, Ends(sender))?;
     Ok((rocks, recovered, ends))
 }
 
 fn open(dir: &Path) -> (Rocks, Recovered, Receiver<u64>) {
-    try_open(dir, Sync::Always).expect("the store opens")
+    try_open(dir, None).expect("the store opens")
 }
 
 fn refused(dir: &Path) -> Error {
-    try_open(dir, Sync::Always).map(|_| ()).expect_err("the store does not open")
+    try_open(dir, None).map(|_| ()).expect_err("the store does not open")
 }
 
 fn message(n: u64) -> Message {
@@ -136,9 +141,9 @@ fn tamper(dir: &Path, change: impl FnOnce(&DB)) {
 
 #[test]
 fn a_copy_of_a_running_store_is_what_a_crash_leaves() {
-    for sync in [Sync::Always, Sync::Every(Duration::from_secs(3600)), Sync::Never] {
+    for interval in [None, Some(Duration::from_secs(3600))] {
         let dir = TempDir::new().unwrap();
-        let (rocks, _, ends) = try_open(dir.path(), sync).unwrap();
+        let (rocks, _, ends) = try_open(dir.path(), interval).unwrap();
         commit(&rocks, &ends, 1..500);
         // Nothing is flushed, nothing closed; only what was given to the operating system counts.
         let copy = TempDir::new().unwrap();
@@ -147,7 +152,7 @@ fn a_copy_of_a_running_store_is_what_a_crash_leaves() {
             fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
         }
         let (copied, recovered, ends) = open(copy.path());
-        assert_eq!(recovered.end, Position(500), "{sync:?}");
+        assert_eq!(recovered.end, Position(500), "{interval:?}");
         assert_eq!(recovered.sessions.len(), 499);
         let page = copied.replay(&everything(1)).unwrap();
         let expected = (1..500).map(|n| (Position(n), message(n)));
@@ -158,11 +163,11 @@ fn a_copy_of_a_running_store_is_what_a_crash_leaves() {
 
 #[test]
 fn each_way_to_sync_survives_a_close() {
-    for sync in [Sync::Always, Sync::Every(Duration::from_millis(1)), Sync::Never] {
+    for interval in [None, Some(Duration::from_millis(1))] {
         let dir = TempDir::new().unwrap();
         for round in 0..3 {
-            let (rocks, recovered, _) = try_open(dir.path(), sync).unwrap();
-            assert_eq!(recovered.end, Position(1 + round * 100), "{sync:?}");
+            let (rocks, recovered, _) = try_open(dir.path(), interval).unwrap();
+            assert_eq!(recovered.end, Position(1 + round * 100), "{interval:?}");
             for n in round * 100..(round + 1) * 100 {
                 rocks.submit(batch(n));
             }

@@ -3,8 +3,10 @@
 use flotilla_mqtt::{Connack, ConnackProperties, Packet, ReasonCode, UserProperties, Version};
 
 use crate::connection::await_connect::ConnectRequest;
+use crate::connection::negotiated::Negotiated;
 use crate::connection::outbox::Outbox;
 use crate::counters::Counters;
+use crate::durability::Class;
 use crate::limits::Limits;
 
 /// The client may connect, and its session has been claimed from the home shard.
@@ -28,6 +30,8 @@ pub(crate) struct Welcome {
 
 /// User Property of CONNACK: how many messages the session has lost to cleaning.
 const MESSAGES_CLEANED: &str = "messages-cleaned";
+/// User Property of CONNACK: the default class.
+const DURABILITY: &str = "durability";
 
 impl Welcome {
     pub(crate) fn new(
@@ -47,35 +51,42 @@ impl Welcome {
         }
     }
 
-    /// Of how many messages that cleaning took CONNACK tells: MQTT 3.1.1 has no place for it.
-    pub(crate) fn messages_cleaned(&self, version: Version) -> u64 {
-        if version == Version::V5 { self.cleaned } else { 0 }
-    }
-
-    /// CONNACK 0x00 with what this broker grants.
+    /// CONNACK 0x00 with what this broker grants; in User Properties, as far as they fit
+    /// ([MQTT-3.2.2-20]), how many messages cleaning took, and what an acknowledgement of a message
+    /// means where no rule names its topic. Says of how many messages it told: MQTT 3.1.1 has no
+    /// place for it.
     pub(crate) fn push_connack(
         &self,
-        version: Version,
+        negotiated: &Negotiated,
         limits: &Limits,
+        durability: Class,
         outbox: &mut Outbox,
         counters: &mut Counters,
-    ) {
+    ) -> u64 {
         let cleaned = self.cleaned.to_string();
-        let user_properties = [(MESSAGES_CLEANED, cleaned.as_str())];
-        let told = if self.cleaned > 0 { &user_properties[..] } else { &[] };
-        let properties = ConnackProperties {
-            session_expiry_interval_s: self.session_expiry_interval_s,
-            receive_maximum: Some(limits.receive_max),
-            maximum_packet_size: Some(limits.packet_size_max),
-            assigned_client_id: self.assigned_client_id.as_deref(),
-            topic_alias_maximum: Some(limits.topic_aliases_max),
-            shared_subscription_available: Some(false),
-            user_properties: UserProperties::from_pairs(told),
-            ..ConnackProperties::default()
+        let pairs = [(MESSAGES_CLEANED, cleaned.as_str()), (DURABILITY, durability.name())];
+        let pairs = if self.cleaned > 0 { &pairs[..] } else { &pairs[1..] };
+        let connack = |pairs| Connack {
+            session_present: self.session_present,
+            reason_code: ReasonCode::Success,
+            properties: ConnackProperties {
+                session_expiry_interval_s: self.session_expiry_interval_s,
+                receive_maximum: Some(limits.receive_max),
+                maximum_packet_size: Some(limits.packet_size_max),
+                assigned_client_id: self.assigned_client_id.as_deref(),
+                topic_alias_maximum: Some(limits.topic_aliases_max),
+                shared_subscription_available: Some(false),
+                user_properties: UserProperties::from_pairs(pairs),
+                ..ConnackProperties::default()
+            },
         };
-        let session_present = self.session_present;
-        let connack = Connack { session_present, reason_code: ReasonCode::Success, properties };
-        outbox.push(&Packet::Connack(connack), version, counters);
+        let fits = |told: usize| {
+            let packet = Packet::Connack(connack(&pairs[..told]));
+            packet.encoded_len(negotiated.version) <= negotiated.packet_size_max as usize
+        };
+        let told = (1..=pairs.len()).rev().find(|&told| fits(told)).unwrap_or(0);
+        outbox.push(&Packet::Connack(connack(&pairs[..told])), negotiated.version, counters);
+        if told > 0 && negotiated.version == Version::V5 { self.cleaned } else { 0 }
     }
 }
 

@@ -117,15 +117,15 @@ impl Connected {
         self.owed.push(due, acknowledgement);
         match due {
             Due::Now => self.acknowledge(outbox, desk),
-            Due::Committed(_) => desk.wait(Waiter::Connection(self.key)),
+            Due::Stored(_, class) => desk.wait(class, Waiter::Connection(self.key)),
             // The session waits for its record, then the connection for that batch.
             Due::Recorded => {}
         }
     }
 
-    /// Sends what is due.
+    /// Sends what is due. Messages that waited for a SUBACK may leave then.
     pub(crate) fn acknowledge(&mut self, outbox: &mut Outbox, desk: &mut Desk) {
-        while let Some(acknowledgement) = self.owed.pop(desk.committed) {
+        while let Some(acknowledgement) = self.owed.pop(desk.reached) {
             self.push(&acknowledgement, outbox, desk);
         }
         desk.touch(self.key, outbox);

@@ -8,6 +8,7 @@ use crate::connection::connected::Connected;
 use crate::connection::exchange;
 use crate::connection::outbox::Outbox;
 use crate::counters::DropReason;
+use crate::durability::Class;
 use crate::message::Message;
 use crate::record::OutboundRecord;
 use crate::session::Session;
@@ -17,7 +18,8 @@ use crate::shard::desk::{Desk, Waiter};
 use crate::subscription::Terms;
 use crate::turn::{Replay, Turn, Write};
 
-/// Sends what the quota and the socket allow, and asks the log for more when little is left.
+/// Sends what the quota and the socket allow unless a SUBACK must come first, and asks the log for
+/// more when little is left.
 pub(crate) fn pump(
     session: &mut Session,
     connected: &mut Connected,
@@ -28,7 +30,8 @@ pub(crate) fn pump(
     if session.is_durable && session.outbound.is_cursor_behind(desk.limits.cursor_lag_max) {
         write_cursor(session, desk, out);
     }
-    while outbox.backlog_bytes() + session.outbound.storing_bytes() <= desk.limits.unsent_bytes_max
+    while !connected.owed.has_suback()
+        && outbox.backlog_bytes() + session.outbound.storing_bytes() <= desk.limits.unsent_bytes_max
     {
         let quota = connected.negotiated.send_quota;
         let Some(waiting) = session.outbound.next(quota, desk.limits.finished_max) else { break };
@@ -93,7 +96,7 @@ pub(crate) fn write_cursor(session: &mut Session, desk: &Desk, out: &mut Turn) {
     let deletions = passed.into_iter().map(|p| Write::DeleteOutbound(client_id.clone(), p));
     out.batch.writes.push(Write::PutCursor(client_id.clone(), cursor));
     out.batch.writes.extend(deletions);
-    session.last_ticket = desk.ticket;
+    session.wrote(desk.ticket, Class::Os);
 }
 
 /// A QoS 0 message as it is sent to many: encoded once for each version and RETAIN flag.
@@ -169,12 +172,14 @@ fn send_new(
             push_publish(&message, &terms, Header::QOS_0, connected, outbox, desk);
         }
         (QoS::ExactlyOnce, Some(position)) => {
-            // Which identifier stands for which message is durable before the client can know.
+            // Which identifier stands for which message is durable before the client can know; and
+            // then the message is, too: it was written before.
+            let class = desk.durability.of_exchanges();
             let packet_id = session.outbound.store(position, desk.ticket, message, terms);
             let record = OutboundRecord { position, packet_id, released: false };
             out.batch.writes.push(Write::PutOutbound(session.client_id.clone(), record));
-            session.last_ticket = desk.ticket;
-            desk.wait(Waiter::Session(connected.session));
+            session.wrote(desk.ticket, class);
+            desk.wait(class, Waiter::Session(connected.session));
         }
         (qos, position) => {
             let (packet_id, is_dup) = session.outbound.send(position, qos);

@@ -5,6 +5,7 @@ use flotilla_mqtt::{Ack, Packet, PacketId, ReasonCode};
 use crate::connection::connected::Connected;
 use crate::connection::deliver;
 use crate::connection::outbox::Outbox;
+use crate::durability::Class;
 use crate::id::Position;
 use crate::record::OutboundRecord;
 use crate::session::Session;
@@ -40,11 +41,13 @@ pub(crate) fn pubrec(
 ) {
     let packet_id = ack.packet_id;
     let is_refused = ack.reason_code.is_error();
+    let class = desk.durability.of_exchanges();
     let ticket = session.is_durable.then_some(desk.ticket);
     match session.outbound.pubrec(packet_id, is_refused, ticket) {
         Acknowledged::Release(Some(position)) if session.is_durable => {
             release_on_disk(packet_id, position, session, desk, out);
-            desk.wait(Waiter::Session(connected.session));
+            session.wrote(desk.ticket, class);
+            desk.wait(class, Waiter::Session(connected.session));
         }
         Acknowledged::Release(_) | Acknowledged::ReleaseAgain => {
             push_pubrel(packet_id, ReasonCode::Success, connected, outbox, desk);
@@ -110,5 +113,5 @@ pub(crate) fn release_on_disk(
 ) {
     let record = OutboundRecord { position, packet_id, released: true };
     out.batch.writes.push(Write::PutOutbound(session.client_id.clone(), record));
-    session.last_ticket = desk.ticket;
+    session.wrote(desk.ticket, Class::Os);
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use flotilla_mqtt::{PacketId, ReasonCode};
 
+use crate::durability::{Class, Reached};
 use crate::id::Ticket;
 
 /// What the broker owes one client, in the order in which it was asked ([MQTT-4.6.0-2],
@@ -11,6 +12,8 @@ use crate::id::Ticket;
 #[derive(Debug, Default)]
 pub(crate) struct Owed {
     queue: VecDeque<(Due, Acknowledgement)>,
+    /// Of a SUBSCRIBE, among these.
+    subacks: usize,
 }
 
 /// When an acknowledgement may leave.
@@ -18,10 +21,17 @@ pub(crate) struct Owed {
 pub(crate) enum Due {
     /// As soon as those before it have left.
     Now,
-    /// When this batch is committed.
-    Committed(Ticket),
-    /// When the session's record, which could not be written yet, is committed.
+    /// When this batch is as durable as that.
+    Stored(Ticket, Class),
+    /// When the session's record, which could not be written yet, is as durable as records are.
     Recorded,
+}
+
+impl Due {
+    /// When this batch is as durable as that: for some classes at once.
+    pub(crate) fn stored(ticket: Ticket, class: Class) -> Self {
+        if class == Class::Memory { Self::Now } else { Self::Stored(ticket, class) }
+    }
 }
 
 /// An acknowledgement.
@@ -52,30 +62,39 @@ impl Acknowledgement {
 
 impl Owed {
     pub(crate) fn push(&mut self, due: Due, acknowledgement: Acknowledgement) {
+        self.subacks += usize::from(matches!(acknowledgement, Acknowledgement::Suback(..)));
         self.queue.push_back((due, acknowledgement));
     }
 
+    /// Whether a SUBACK waits. Messages could leave before it (section 3.8.4), but few clients
+    /// expect them.
+    pub(crate) fn has_suback(&self) -> bool {
+        self.subacks > 0
+    }
+
     /// The session's record is in this batch.
-    pub(crate) fn recorded_in(&mut self, ticket: Ticket) {
+    pub(crate) fn recorded_in(&mut self, ticket: Ticket, class: Class) {
         for (due, _) in &mut self.queue {
             if *due == Due::Recorded {
-                *due = Due::Committed(ticket);
+                *due = Due::Stored(ticket, class);
             }
         }
     }
 
     /// The next one that may leave now.
-    pub(crate) fn pop(&mut self, committed: Ticket) -> Option<Acknowledgement> {
+    pub(crate) fn pop(&mut self, reached: Reached) -> Option<Acknowledgement> {
         let &(due, _) = self.queue.front()?;
         let is_due = match due {
             Due::Now => true,
-            Due::Committed(ticket) => ticket <= committed,
+            Due::Stored(ticket, class) => reached.has(ticket, class),
             Due::Recorded => false,
         };
         if !is_due {
             return None;
         }
-        self.queue.pop_front().map(|(_, acknowledgement)| acknowledgement)
+        let (_, acknowledgement) = self.queue.pop_front()?;
+        self.subacks -= usize::from(matches!(acknowledgement, Acknowledgement::Suback(..)));
+        Some(acknowledgement)
     }
 }
 
@@ -87,19 +106,33 @@ mod tests {
         Acknowledgement::Puback(PacketId::new(id).expect("not 0"), ReasonCode::Success)
     }
 
+    fn reached(committed: u64, synced: u64) -> Reached {
+        Reached { committed: Ticket(committed), synced: Ticket(synced) }
+    }
+
     #[test]
     fn keeps_the_order_whatever_is_committed_first() {
         let mut owed = Owed::default();
-        owed.push(Due::Committed(Ticket(2)), puback(1));
-        owed.push(Due::Now, puback(2));
+        owed.push(Due::stored(Ticket(2), Class::Os), puback(1));
+        owed.push(Due::stored(Ticket(2), Class::Memory), puback(2));
         owed.push(Due::Recorded, puback(3));
-        assert_eq!(owed.pop(Ticket(1)), None);
-        assert_eq!(owed.pop(Ticket(2)), Some(puback(1)));
-        assert_eq!(owed.pop(Ticket(2)), Some(puback(2)));
-        assert_eq!(owed.pop(Ticket(9)), None, "the record is not written yet");
-        owed.recorded_in(Ticket(10));
-        assert_eq!(owed.pop(Ticket(9)), None);
-        assert_eq!(owed.pop(Ticket(10)), Some(puback(3)));
-        assert_eq!(owed.pop(Ticket(10)), None);
+        assert_eq!(owed.pop(reached(1, 1)), None);
+        assert_eq!(owed.pop(reached(2, 0)), Some(puback(1)));
+        assert_eq!(owed.pop(reached(2, 0)), Some(puback(2)));
+        assert_eq!(owed.pop(reached(9, 9)), None, "the record is not written yet");
+        owed.recorded_in(Ticket(10), Class::Fsync);
+        assert_eq!(owed.pop(reached(10, 9)), None);
+        assert_eq!(owed.pop(reached(10, 10)), Some(puback(3)));
+        assert_eq!(owed.pop(reached(10, 10)), None);
+    }
+
+    #[test]
+    fn a_weaker_class_waits_behind_a_stronger_one() {
+        let mut owed = Owed::default();
+        owed.push(Due::stored(Ticket(1), Class::Fsync), puback(1));
+        owed.push(Due::stored(Ticket(2), Class::Os), puback(2));
+        assert_eq!(owed.pop(reached(2, 0)), None, "[MQTT-4.6.0-2]");
+        assert_eq!(owed.pop(reached(2, 1)), Some(puback(1)));
+        assert_eq!(owed.pop(reached(2, 1)), Some(puback(2)));
     }
 }

@@ -28,11 +28,11 @@ pub(crate) struct InFlight {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// QoS 2: PUBLISH leaves when the batch is committed.
+    /// QoS 2: PUBLISH leaves when the batch is as durable as exchanges are.
     Storing(Ticket),
     /// PUBLISH left (or has to leave again).
     Sent(QoS),
-    /// PUBREL leaves when the batch is committed.
+    /// PUBREL leaves when the batch is as durable as exchanges are.
     Releasing(Ticket),
     /// PUBREL left (or has to leave again).
     Released,

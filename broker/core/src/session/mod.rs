@@ -9,6 +9,7 @@ pub(crate) mod will;
 
 use flotilla_mqtt::{QoS, topic};
 
+use crate::durability::{Class, Reached};
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, SubscriberKey, Ticket};
 
 use crate::message::Message;
@@ -40,8 +41,10 @@ pub struct Session {
     pub(crate) link: Link,
     /// Unix milliseconds; `None` while there is a connection.
     pub(crate) disconnected_at_ms: Option<u64>,
-    /// The last batch with a write of this session: until it is committed the session stays here.
+    /// The last batch with a write of this session…
     pub(crate) last_ticket: Ticket,
+    /// …and the last one with a write that must be synced: until both are, the session stays here.
+    pub(crate) last_sync_ticket: Ticket,
     pub(crate) record: RecordState,
     /// When its timer rings, Unix milliseconds; `None`: it has none.
     pub(crate) timer_due_ms: Option<u64>,
@@ -92,6 +95,7 @@ impl Session {
             link: Link::Down,
             disconnected_at_ms: None,
             last_ticket: Ticket::default(),
+            last_sync_ticket: Ticket::default(),
             record: RecordState::default(),
             timer_due_ms: None,
             is_cursor_listed: false,
@@ -132,6 +136,22 @@ impl Session {
     fn durable(mut self) -> Self {
         self.is_durable = true;
         self
+    }
+
+    /// Something of it is in this batch and must become as durable as that.
+    pub(crate) fn wrote(&mut self, ticket: Ticket, class: Class) {
+        self.last_ticket = ticket;
+        if class == Class::Fsync {
+            self.last_sync_ticket = ticket;
+        }
+    }
+
+    /// The class that something of it has not reached; `None`: all that was written of it is as
+    /// durable as it must be.
+    pub(crate) fn missing(&self, reached: Reached) -> Option<Class> {
+        let last = [(self.last_sync_ticket, Class::Fsync), (self.last_ticket, Class::Os)];
+        let missing = last.into_iter().find(|&(ticket, class)| !reached.has(ticket, class));
+        missing.map(|(_, class)| class)
     }
 
     /// The connection over which messages may leave.
@@ -247,9 +267,9 @@ impl Session {
 
     /// The record to write now, in the batch `ticket`. Subscriptions that are new start where the
     /// engine puts this batch.
-    pub(crate) fn next_record(&mut self, ticket: Ticket) -> SessionRecord {
+    pub(crate) fn next_record(&mut self, ticket: Ticket, class: Class) -> SessionRecord {
         self.record = RecordState { revision: self.record.revision + 1, ticket, is_stale: false };
-        self.last_ticket = ticket;
+        self.wrote(ticket, class);
         let subscriptions = self.subscriptions.iter_mut().map(|(filter, subscription)| {
             let start = match subscription.start {
                 SubscribedFrom::At(position) => Start::At(position),

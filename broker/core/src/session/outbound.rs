@@ -255,7 +255,7 @@ impl Outbound {
         (self.put(position, State::Sent(qos), true, None), is_dup)
     }
 
-    /// Puts a QoS 2 message in flight that leaves when `ticket` is committed.
+    /// Puts a QoS 2 message in flight that leaves when `ticket` is as durable as exchanges are.
     pub(crate) fn store(
         &mut self,
         position: Position,
@@ -284,12 +284,12 @@ impl Outbound {
         Some(position)
     }
 
-    /// What must leave now that all up to `committed` is stored.
-    pub(crate) fn stored(&mut self, committed: Ticket) -> Vec<Stored> {
+    /// What must leave now that all up to `up_to` is as durable as exchanges are.
+    pub(crate) fn stored(&mut self, up_to: Ticket) -> Vec<Stored> {
         let mut stored = Vec::new();
         for entry in &mut self.in_flight {
             match entry.state {
-                State::Storing(ticket) if ticket <= committed => {
+                State::Storing(ticket) if ticket <= up_to => {
                     entry.state = State::Sent(QoS::ExactlyOnce);
                     if let Some(next) = entry.stored_next.take() {
                         entry.was_sent = true;
@@ -297,7 +297,7 @@ impl Outbound {
                         stored.push(Stored::Publish(entry.packet_id, next));
                     }
                 }
-                State::Releasing(ticket) if ticket <= committed => {
+                State::Releasing(ticket) if ticket <= up_to => {
                     entry.state = State::Released;
                     stored.push(Stored::Pubrel(entry.packet_id));
                 }

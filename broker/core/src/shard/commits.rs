@@ -1,15 +1,18 @@
 //! What happens when the engine has committed.
 
+use std::collections::VecDeque;
+
 use flotilla_mqtt::ReasonCode;
 
 use crate::connection::deliver::{self, Header};
 use crate::connection::exchange;
+use crate::durability::Class;
 use crate::id::{Position, SessionKey, Ticket};
 use crate::mail::Commit;
 use crate::session::Link;
 use crate::session::in_flight::Stored;
 use crate::shard::Shard;
-use crate::shard::desk::Waiter;
+use crate::shard::desk::{Claimant, Waiter};
 use crate::time::Now;
 use crate::turn::Turn;
 
@@ -40,75 +43,117 @@ impl Shard {
         self.take_own_mail(out);
     }
 
+    /// The engine synced: what was committed up to this batch survives a power cut.
+    ///
+    /// # Panics
+    /// When the commit of this batch was not reported before.
+    pub fn synced(&mut self, up_to: Ticket, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        assert!(up_to <= self.desk.reached.committed, "what is synced was reported committed");
+        self.desk.reached.synced = up_to;
+        let mut claimants = Vec::new();
+        while let Some((ticket, waiter)) = pop_due(&mut self.desk.sync_waiters, up_to) {
+            self.call(ticket, waiter, &mut claimants, out);
+        }
+        self.surrender_to(claimants, out);
+        self.take_own_mail(out);
+    }
+
     /// Numbers the turn's batch, if there is one.
     pub(super) fn submit(&mut self, out: &mut Turn) {
-        if self.desk.waiters.back().is_some_and(|(ticket, _)| *ticket == self.desk.ticket) {
-            out.batch.barrier = true;
-        }
+        let ticket = self.desk.ticket;
+        let is_now = |(waits_for, _): &(Ticket, Waiter)| *waits_for == ticket;
+        out.batch.needs_sync = self.desk.sync_waiters.back().is_some_and(is_now);
+        out.batch.barrier =
+            out.batch.needs_sync || self.desk.commit_waiters.back().is_some_and(is_now);
         if out.batch.is_empty() {
             return;
         }
         assert_eq!(out.batch.ticket, Ticket::default(), "a batch is submitted once");
         out.batch.shard = self.desk.id;
-        out.batch.ticket = self.desk.ticket;
-        self.desk.backlog.submitted(self.desk.ticket, out.batch.bytes());
-        self.desk.ticket = Ticket(self.desk.ticket.0 + 1);
+        out.batch.ticket = ticket;
+        self.desk.backlog.submitted(ticket, out.batch.bytes());
+        self.desk.ticket = Ticket(ticket.0 + 1);
     }
 
     fn commit_batch(&mut self, ticket: Ticket, first: Position, out: &mut Turn) {
-        self.desk.committed = ticket;
+        self.desk.reached.committed = ticket;
         self.desk.backlog.committed(ticket);
         let mut claimants = Vec::new();
-        while let Some((waits_for, _)) = self.desk.waiters.front()
-            && *waits_for <= ticket
-            && let Some((_, waiter)) = self.desk.waiters.pop_front()
-        {
-            match waiter {
-                Waiter::Connection(key) => {
-                    let connection = self.connections.get_mut(key);
-                    if let Some((connected, outbox)) = connection.and_then(|c| c.connected()) {
-                        connected.acknowledge(outbox, &mut self.desk);
-                    }
+        while let Some((waits_for, waiter)) = pop_due(&mut self.desk.commit_waiters, ticket) {
+            if let Waiter::Session(key) = waiter
+                && let Some(session) = self.sessions.get_mut(key)
+                && session.record.ticket == ticket
+            {
+                session.record_committed(first);
+            }
+            self.call(waits_for, waiter, &mut claimants, out);
+        }
+        self.surrender_to(claimants, out);
+    }
+
+    fn call(
+        &mut self,
+        ticket: Ticket,
+        waiter: Waiter,
+        claimants: &mut Vec<Claimant>,
+        out: &mut Turn,
+    ) {
+        match waiter {
+            Waiter::Connection(key) => {
+                let connection = self.connections.get_mut(key);
+                let Some((connected, outbox)) = connection.and_then(|c| c.connected()) else {
+                    return;
+                };
+                let had_suback = connected.owed.has_suback();
+                connected.acknowledge(outbox, &mut self.desk);
+                if had_suback && let Some(session) = self.sessions.get_mut(connected.session) {
+                    deliver::pump(session, connected, outbox, &mut self.desk, out);
                 }
-                Waiter::Session(key) => self.commit_session(key, ticket, first, out),
-                Waiter::Claimant(claimant) => claimants.push(claimant),
-                Waiter::Ended(client_id) => {
-                    if self.ending.get(&client_id).is_some_and(|last| *last <= ticket) {
-                        self.ending.remove(&client_id);
-                        self.tell_home(client_id, out);
-                    }
+            }
+            Waiter::Session(key) => self.session_stored(key, out),
+            Waiter::Claimant(claimant) => claimants.push(claimant),
+            Waiter::Ended(client_id) => {
+                if self.ending.get(&client_id).is_some_and(|last| *last <= ticket) {
+                    self.ending.remove(&client_id);
+                    self.tell_home(client_id, out);
                 }
             }
         }
-        // Last: a session is given away with what this commit says of it.
+    }
+
+    /// Last of what a batch brings: a session is given away with all that it says of it.
+    fn surrender_to(&mut self, claimants: Vec<Claimant>, out: &mut Turn) {
         for claimant in claimants {
             self.surrender(claimant, out);
         }
     }
 
-    fn commit_session(&mut self, key: SessionKey, ticket: Ticket, first: Position, out: &mut Turn) {
+    /// A record of the session, or of one of its exchanges, is committed or synced.
+    fn session_stored(&mut self, key: SessionKey, out: &mut Turn) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if session.record.ticket == ticket {
-            session.record_committed(first);
-        }
         if session.record.is_stale {
             self.mark_stale(key);
-            return self.send_stored(key, out);
-        }
-        if matches!(session.link, Link::Opening(_)) && session.last_ticket <= ticket {
+        } else if matches!(session.link, Link::Opening(_))
+            && session.missing(self.desk.reached).is_none()
+        {
             self.open(key, out);
         }
         self.send_stored(key, out);
     }
 
-    /// QoS 2 messages whose next step is on disk now.
+    /// QoS 2 messages whose next step is stored now.
     fn send_stored(&mut self, key: SessionKey, out: &mut Turn) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(connection) = session.connection() else { return };
         let connection = self.connections.get_mut(connection);
         let Some((connected, outbox)) = connection.and_then(|c| c.connected()) else { return };
         let desk = &mut self.desk;
-        for stored in session.outbound.stored(desk.committed) {
+        let up_to = match desk.durability.of_exchanges() {
+            Class::Memory | Class::Os => desk.reached.committed,
+            Class::Fsync => desk.reached.synced,
+        };
+        for stored in session.outbound.stored(up_to) {
             match stored {
                 Stored::Publish(packet_id, next) => {
                     let header = Header { packet_id: Some(packet_id), is_dup: false };
@@ -137,4 +182,8 @@ impl Shard {
             }
         }
     }
+}
+
+fn pop_due(waiters: &mut VecDeque<(Ticket, Waiter)>, up_to: Ticket) -> Option<(Ticket, Waiter)> {
+    waiters.pop_front_if(|(ticket, _)| *ticket <= up_to)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::connection::outbox::Outbox;
 use crate::connection::refusal::Refusal;
 use crate::counters::Counters;
+use crate::durability::{Class, Durability, Reached};
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
 use crate::mail::Mail;
@@ -22,18 +23,21 @@ pub(crate) struct Desk {
     pub(crate) id: ShardId,
     pub(crate) shards: u16,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) durability: Arc<Durability>,
     pub(crate) counters: Counters,
     pub(crate) now: Now,
     /// What the router is needed for, in the order in which it was asked.
     pub(crate) steps: Vec<Step>,
     pub(crate) changes_router: bool,
     pub(crate) timers: Timers,
-    /// Who waits for a commit; ascending tickets.
-    pub(crate) waiters: VecDeque<(Ticket, Waiter)>,
+    /// Who waits until a batch is committed; ascending tickets.
+    pub(crate) commit_waiters: VecDeque<(Ticket, Waiter)>,
+    /// Who waits until a batch is synced; ascending tickets.
+    pub(crate) sync_waiters: VecDeque<(Ticket, Waiter)>,
     /// The batch of this turn, if there will be one.
     pub(crate) ticket: Ticket,
-    /// Everything up to here is stored.
-    pub(crate) committed: Ticket,
+    /// How far the engine has come.
+    pub(crate) reached: Reached,
     /// All commits below this position were seen.
     pub(crate) log_end: Position,
     /// Connections whose outbox is not empty.
@@ -56,7 +60,7 @@ pub(crate) struct Desk {
     random: u64,
 }
 
-/// Who waits for a commit.
+/// Who waits for a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Waiter {
     /// A client, for acknowledgements.
@@ -80,19 +84,27 @@ pub(crate) struct Claimant {
 }
 
 impl Desk {
-    pub(crate) fn new(id: ShardId, shards: u16, limits: Arc<Limits>, seed: u64) -> Self {
+    pub(crate) fn new(
+        id: ShardId,
+        shards: u16,
+        limits: Arc<Limits>,
+        durability: Arc<Durability>,
+        seed: u64,
+    ) -> Self {
         Self {
             id,
             shards,
             limits,
+            durability,
             counters: Counters::default(),
             now: Now::default(),
             steps: Vec::new(),
             changes_router: false,
             timers: Timers::default(),
-            waiters: VecDeque::new(),
+            commit_waiters: VecDeque::new(),
+            sync_waiters: VecDeque::new(),
             ticket: Ticket(1),
-            committed: Ticket(0),
+            reached: Reached::default(),
             log_end: Position::ZERO,
             touched: Vec::new(),
             stale_records: Vec::new(),
@@ -113,12 +125,16 @@ impl Desk {
         self.steps.push(step);
     }
 
-    /// Calls the waiter when this turn's batch is committed.
-    pub(crate) fn wait(&mut self, waiter: Waiter) {
+    /// Calls the waiter when this turn's batch is as durable as that, at least committed.
+    pub(crate) fn wait(&mut self, class: Class, waiter: Waiter) {
+        let waiters = match class {
+            Class::Memory | Class::Os => &mut self.commit_waiters,
+            Class::Fsync => &mut self.sync_waiters,
+        };
         let entry = (self.ticket, waiter);
         // A connection that pipelines asks many times in one turn.
-        if self.waiters.back() != Some(&entry) {
-            self.waiters.push_back(entry);
+        if waiters.back() != Some(&entry) {
+            waiters.push_back(entry);
         }
     }
 

@@ -191,7 +191,8 @@ impl Shard {
         if session.is_durable {
             out.batch.writes.push(Write::EndSession(session.client_id.clone()));
             self.ending.insert(session.client_id.clone(), self.desk.ticket);
-            self.desk.wait(Waiter::Ended(session.client_id.clone()));
+            let class = self.desk.durability.of_ends();
+            self.desk.wait(class, Waiter::Ended(session.client_id.clone()));
         }
         if let Some(subscriber) = session.subscriber {
             let filters = session.subscriptions.into_filters().collect();

@@ -47,7 +47,7 @@ impl Shard {
             && session.is_durable
         {
             out.batch.writes.push(Write::PutInbound(session.client_id.clone(), *packet_id));
-            session.last_ticket = self.desk.ticket;
+            session.wrote(self.desk.ticket, self.desk.durability.class_of(message.topic()));
             waits = true;
         }
         let router = router.shared();
@@ -68,7 +68,12 @@ impl Shard {
                 QoS::ExactlyOnce => Acknowledgement::Pubrec(packet_id, reason_code),
                 _ => Acknowledgement::Puback(packet_id, reason_code),
             };
-            let due = if waits { Due::Committed(self.desk.ticket) } else { Due::Now };
+            let due = match waits {
+                true => {
+                    Due::stored(self.desk.ticket, self.desk.durability.class_of(message.topic()))
+                }
+                false => Due::Now,
+            };
             self.owe(connection, due, acknowledgement);
         }
     }
@@ -87,8 +92,9 @@ impl Shard {
             true if session.is_durable => {
                 let client_id = session.client_id.clone();
                 out.batch.writes.push(Write::DeleteInbound(client_id, packet_id));
-                session.last_ticket = self.desk.ticket;
-                (Due::Committed(self.desk.ticket), ReasonCode::Success)
+                let class = self.desk.durability.of_exchanges();
+                session.wrote(self.desk.ticket, class);
+                (Due::stored(self.desk.ticket, class), ReasonCode::Success)
             }
             true => (Due::Now, ReasonCode::Success),
             false => (Due::Now, ReasonCode::PacketIdentifierNotFound),

@@ -27,6 +27,7 @@ use crate::connection::await_session::AwaitSession;
 use crate::connection::refusal::Refusal;
 use crate::connection::{Connection, Identification, Peer, Phase, deliver};
 use crate::counters::{ConnectOutcome, Counters};
+use crate::durability::Durability;
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
 use crate::mail::Mail;
@@ -64,9 +65,15 @@ pub struct Shard {
 impl Shard {
     /// A shard, one of `shards`. `seed`: for the Client Identifiers it assigns; from the operating
     /// system's random source in a broker, from the test in a simulator.
-    pub fn new(id: ShardId, shards: u16, limits: Arc<Limits>, seed: u64) -> Self {
+    pub fn new(
+        id: ShardId,
+        shards: u16,
+        limits: Arc<Limits>,
+        durability: Arc<Durability>,
+        seed: u64,
+    ) -> Self {
         assert!(limits.packet_size_max <= Limits::PACKET_SIZE_MAX, "a topic must still fit in");
-        let mut desk = Desk::new(id, shards, limits, seed);
+        let mut desk = Desk::new(id, shards, limits, durability, seed);
         if id == ShardId(0) {
             // Some that are stored may have expired.
             desk.timers.set(Now::default(), 0, Timer::Retained);
@@ -272,10 +279,12 @@ impl Shard {
         self.take_own_mail(out);
     }
 
-    /// Whether everything that was to be written is committed. After [`Shard::shut_down`]: whether
+    /// Whether everything that somebody waits for is as durable as it must be. After [`Shard::shut_down`]: whether
     /// the shard can go.
     pub fn is_settled(&self) -> bool {
-        self.desk.waiters.is_empty() && self.desk.stale_records.is_empty()
+        self.desk.commit_waiters.is_empty()
+            && self.desk.sync_waiters.is_empty()
+            && self.desk.stale_records.is_empty()
     }
 
     /// Whether this turn changes the router, so that [`Shard::end_turn_changing`] must be called.

@@ -7,6 +7,7 @@ use crate::connection::connected::Connected;
 use crate::connection::exchange;
 use crate::connection::{Phase, deliver};
 use crate::counters::ConnectOutcome;
+use crate::durability::Class;
 use crate::id::{ClientId, ConnectionKey, SessionKey, Ticket};
 use crate::mail::Mail;
 use crate::notice::Notice;
@@ -69,7 +70,7 @@ impl Shard {
         }
     }
 
-    /// Gives a session away once all that was written of it is committed.
+    /// Gives a session away once all that was written of it is as durable as it must be.
     pub(super) fn surrender(&mut self, claimant: Claimant, out: &mut Turn) {
         let client_id = claimant.client_id.clone();
         if let Some(&key) = self.by_client.get(&client_id) {
@@ -88,15 +89,18 @@ impl Shard {
         let Some(&key) = self.by_client.get(&client_id) else {
             if self.ending.contains_key(&client_id) {
                 // Session Present 0 is a promise: the old one must not come back.
-                self.desk.wait(Waiter::Claimant(claimant));
+                let class = self.desk.durability.of_ends();
+                self.desk.wait(class, Waiter::Claimant(claimant));
             } else {
                 self.grant(claimant, None, out);
             }
             return;
         };
         let session = &self.sessions[key];
-        if session.record.is_stale || session.last_ticket > self.desk.committed {
-            self.desk.wait(Waiter::Claimant(claimant));
+        let is_stale = session.record.is_stale;
+        let missing = session.missing(self.desk.reached);
+        if let Some(class) = missing.or(is_stale.then_some(Class::Os)) {
+            self.desk.wait(class, Waiter::Claimant(claimant));
             return;
         }
         self.by_client.remove(&client_id);
@@ -181,13 +185,15 @@ impl Shard {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.phase = Phase::Connected(Box::new(connected));
         }
+        if ended_durable {
+            // Session Present 0 is a promise too: the old one must not come back.
+            let class = self.desk.durability.of_ends();
+            session.wrote(self.desk.ticket, class);
+            self.desk.wait(class, Waiter::Session(session_key));
+        }
         if session.is_durable {
             self.mark_stale(session_key);
-        } else if ended_durable {
-            // Session Present 0 is a promise too: the old one must not come back.
-            session.last_ticket = self.desk.ticket;
-            self.desk.wait(Waiter::Session(session_key));
-        } else {
+        } else if !ended_durable {
             self.open(session_key, out);
         }
     }
@@ -195,8 +201,9 @@ impl Shard {
     fn adopt(&mut self, mut session: Box<Session>) -> SessionKey {
         self.desk.counters.sessions_disconnected += 1;
         self.desk.counters.subscriptions += session.subscriptions.len() as u64;
-        // Its tickets were the former owner's, and are committed.
+        // Its tickets were the former owner's, and are stored.
         session.last_ticket = Ticket::default();
+        session.last_sync_ticket = Ticket::default();
         session.record.ticket = Ticket::default();
         session.is_cursor_listed = false;
         session.is_idle_listed = false;
@@ -218,12 +225,13 @@ impl Shard {
         out.resumed.push(key);
         session.link = Link::Up(key);
         let desk = &mut self.desk;
-        let version = connected.negotiated.version;
-        let limits = desk.limits.clone();
-        connected.welcome.push_connack(version, &limits, outbox, &mut desk.counters);
+        let (limits, durability) = (desk.limits.clone(), desk.durability.default_class());
+        let Connected { welcome, negotiated, .. } = &*connected;
+        let told =
+            welcome.push_connack(negotiated, &limits, durability, outbox, &mut desk.counters);
         desk.touch(key, outbox);
         desk.counters.connect_ended(ConnectOutcome::Accepted);
-        session.tell_overtaken(connected.welcome.messages_cleaned(version));
+        session.tell_overtaken(told);
         let session_present = connected.welcome.session_present;
         let client_id = session.client_id.clone();
         let identity = connected.welcome.identity.take();

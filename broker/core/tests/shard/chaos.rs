@@ -4,6 +4,7 @@ use crate::bench::dialogue::{CONNACK, RESUMED, id, persistent, publish, send, su
 use crate::bench::dice::{Dice, seeds};
 use crate::bench::{Bench, Wire};
 use flotilla_core::counters::Counters;
+use flotilla_core::durability::{Class, Durability};
 use flotilla_core::limits::Limits;
 use flotilla_mqtt::{
     Ack, Connect, Disconnect, Packet, QoS, ReasonCode, Requested, SubscriptionOptions, Unsubscribe,
@@ -39,8 +40,12 @@ fn run(seed: u64) {
         ..Limits::default()
     };
     let shards = 1 + d.below(3);
-    let mut b = Bench::with_limits(shards as u16, limits);
+    let class = |d: &mut Dice| [Class::Memory, Class::Os, Class::Fsync][d.below(3)];
+    let rules = vec![("a/#".into(), class(&mut d)), ("b".into(), class(&mut d))];
+    let durability = Durability::new(rules, class(&mut d));
+    let mut b = Bench::with_durability(shards as u16, limits, durability);
     b.commits_at_once = false;
+    b.syncs_at_once = d.one_in(2);
     let mut sockets = Sockets::default();
     for _ in 0..3000 {
         act(&mut b, &mut d, shards, &mut sockets);
@@ -115,15 +120,22 @@ fn act(b: &mut Bench, d: &mut Dice, shards: usize, sockets: &mut Sockets) {
         }
         3 if d.one_in(20) => {
             b.holds_turn = false;
-            b.crash();
+            if d.one_in(2) {
+                b.crash();
+            } else {
+                b.power_cut(d.below(4));
+            }
             wires.clear();
             old.clear();
         }
         3..=5 => {
             b.commit(1 + d.below(3));
         }
-        6..=8 => {
-            b.report_commit();
+        6 => {
+            b.sync(1 + d.below(4));
+        }
+        7 | 8 => {
+            b.report();
         }
         9..=12 => {
             b.deliver_mail();
@@ -282,7 +294,8 @@ fn leave_nothing(mut b: Bench, sockets: Sockets, seed: u64) {
         for want in [
             "by_client: {}",
             "entries: {}",
-            "waiters: []",
+            "commit_waiters: []",
+            "sync_waiters: []",
             "steps: []",
             "touched: []",
             "stale_records: []",

@@ -148,7 +148,7 @@ fn page_overtakes_the_commit_of_a_subscription() {
     b.commits_at_once = false;
     let s = b.connect(0, persistent("s", 600));
     b.answer();
-    while b.deliver_mail() | b.commit(usize::MAX) | b.report_commit() {}
+    while b.deliver_mail() | b.commit(usize::MAX) | b.report() {}
     // CONNACK has left, the first page is asked for and not read yet.
     assert_eq!(b.next(s), RESUMED);
     let options = SubscriptionOptions::new(QoS::AtLeastOnce);

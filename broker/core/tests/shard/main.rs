@@ -4,6 +4,7 @@ mod bench;
 mod bounds;
 mod chaos;
 mod cleaned;
+mod durability;
 mod faults;
 mod rules;
 mod simulation;

@@ -51,7 +51,7 @@ fn what_nobody_durable_wants_is_not_stored() {
     send(&mut b, p, "a", "1", QoS::AtLeastOnce, 1);
     assert_eq!(b.next(p), "PUBACK #1 0x00");
     assert_eq!(b.next(s), "PUBLISH q1 #1 a=1");
-    assert!(b.engine.log.is_empty());
+    assert!(b.engine.log().is_empty());
 }
 
 #[test]
@@ -724,7 +724,7 @@ fn a_session_that_is_away_costs_nothing_at_each_publish() {
     let p = clean(&mut b, "p");
     send(&mut b, p, "a", "1", QoS::AtLeastOnce, 1);
     assert_eq!(b.next(p), "PUBACK #1 0x00");
-    assert_eq!((b.engine.log.len(), b.engine.targets), (1, 0));
+    assert_eq!((b.engine.log().len(), b.engine.targets), (1, 0));
     b.crash();
     for name in &away {
         let s = b.connect(0, persistent(name, 600));

@@ -1,51 +1,20 @@
 //! Honest clients on a broker that is cut, delayed and killed, against a model of what is owed.
 
+mod clients;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::bench::dice::{Dice, seeds};
 use crate::bench::{Bench, Wire};
+use clients::{Publisher, Subscriber, trace};
+use flotilla_core::durability::{Class, Durability};
 use flotilla_core::limits::Limits;
-use flotilla_mqtt::{
-    Ack, Connect, Packet, PacketId, Publish, QoS, ReasonCode, Requested, Subscribe,
-    SubscribeFilters, SubscriptionOptions, UserProperties, Version,
-};
-
-/// Publishes numbers to its own topics and remembers what was acknowledged.
-struct Publisher {
-    id: String,
-    qos: QoS,
-    wire: Option<Wire>,
-    is_connected: bool,
-    next_number: u64,
-    next_id: PacketId,
-    /// Sent, not acknowledged: identifier, number, topic, whether PUBREC came.
-    window: VecDeque<(PacketId, u64, String, bool)>,
-    /// Number to (topic, when first sent).
-    sent: BTreeMap<u64, (String, u64)>,
-    acknowledged: BTreeSet<u64>,
-}
-
-/// Takes messages, acknowledges them in its own time, keeps its session.
-struct Subscriber {
-    id: String,
-    version: Version,
-    filter: &'static str,
-    qos: QoS,
-    wire: Option<Wire>,
-    is_connected: bool,
-    had_session: bool,
-    /// When SUBACK came.
-    subscribed_at: Option<u64>,
-    wants_subscription: bool,
-    /// QoS 2 identifiers that were received and not released.
-    open: BTreeSet<PacketId>,
-    /// What the application got, in order: publisher, number, topic, QoS of the delivery.
-    got: Vec<(String, u64, String, QoS)>,
-}
+use flotilla_mqtt::{Connect, PacketId, QoS, Version};
 
 struct World {
     bench: Bench,
     dice: Dice,
+    durability: Durability,
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
     clock: u64,
@@ -64,8 +33,14 @@ impl World {
             uncommitted_bytes_max: 200,
             ..Limits::default()
         };
-        let mut bench = Bench::with_limits(1 + dice.below(3) as u16, limits);
+        // One class for each of three topics, so that they mix in every session and batch.
+        let mut class = || [Class::Memory, Class::Os, Class::Fsync][dice.below(3)];
+        let rules = vec![("t/+/0".into(), class()), ("t/+/1".into(), class())];
+        let durability = Durability::new(rules, class());
+        let shards = 1 + dice.below(3) as u16;
+        let mut bench = Bench::with_durability(shards, limits, durability.clone());
         bench.commits_at_once = false;
+        bench.syncs_at_once = false;
         let publisher = |at: usize| Publisher {
             id: format!("p{at}"),
             qos: if at == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce },
@@ -76,6 +51,7 @@ impl World {
             window: VecDeque::new(),
             sent: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
+            excused: BTreeSet::new(),
         };
         let kinds = [
             (Version::V5, "t/#", QoS::ExactlyOnce),
@@ -93,12 +69,14 @@ impl World {
                 had_session: false,
                 subscribed_at: None,
                 wants_subscription: true,
+                is_adrift: false,
                 open: BTreeSet::new(),
                 got: Vec::new(),
             };
         Self {
             bench,
             dice,
+            durability,
             publishers: (0..2).map(publisher).collect(),
             subscribers: kinds.into_iter().enumerate().map(subscriber).collect(),
             clock: 0,
@@ -133,13 +111,17 @@ impl World {
                 self.subscribers[at].wire = None;
                 self.subscribers[at].is_connected = false;
             }
-            3 if self.dice.one_in(10) => self.crash(),
+            3 if self.dice.one_in(10) => self.fail(),
             4 => {
                 let ms = 1 + self.dice.below(1_500) as u64;
                 self.bench.wait_ms(ms);
             }
             5..=8 => drop(self.bench.commit(1)),
-            9..=12 => drop(self.bench.report_commit()),
+            9 => {
+                let batches = 1 + self.dice.below(4);
+                self.bench.sync(batches);
+            }
+            10..=12 => drop(self.bench.report()),
             13..=17 => drop(self.bench.deliver_mail()),
             18..=19 => drop(self.bench.read_page()),
             20 => drop(self.bench.deliver_page()),
@@ -155,16 +137,45 @@ impl World {
         }
     }
 
-    fn crash(&mut self) {
+    /// The process ends, or the power fails.
+    fn fail(&mut self) {
         self.bench.hold_turns(false);
-        trace(|| format!("{} crash, log {:?}", self.clock, self.bench.engine.end()));
-        self.bench.crash();
+        // Where nothing is synced, a power cut takes even the Packet Identifiers in use.
+        let is_power_cut = self.dice.one_in(2) && self.has_class(Class::Fsync);
+        trace(|| {
+            let end = self.bench.engine.end();
+            format!("{} power cut {is_power_cut}, log {end:?}", self.clock)
+        });
+        let survives = if is_power_cut {
+            self.bench.power_cut(self.dice.below(4));
+            Class::Fsync
+        } else {
+            self.bench.crash();
+            Class::Os
+        };
+        let records = self.durability.default_class().max(Class::Os);
         for publisher in &mut self.publishers {
             (publisher.wire, publisher.is_connected) = (None, false);
+            for (number, (topic, _)) in &publisher.sent {
+                // Without its session, a subscriber may miss what is sent again.
+                let is_routed = records >= survives || publisher.acknowledged.contains(number);
+                if self.durability.class_of(topic) < survives || !is_routed {
+                    publisher.excused.insert(*number);
+                }
+            }
         }
         for subscriber in &mut self.subscribers {
             (subscriber.wire, subscriber.is_connected) = (None, false);
+            if records < survives {
+                subscriber.had_session = false;
+                subscriber.is_adrift = subscriber.subscribed_at.is_some();
+            }
         }
+    }
+
+    fn has_class(&self, class: Class) -> bool {
+        let mut rules = self.durability.rules().iter();
+        self.durability.default_class() == class || rules.any(|(_, of_rule)| *of_rule == class)
     }
 
     fn connect(&mut self, id: &str, version: Version) -> Wire {
@@ -202,7 +213,10 @@ impl World {
             None if publisher.is_connected && publisher.window.len() < 4 && may_publish => {
                 let number = publisher.next_number;
                 publisher.next_number += 1;
-                let topic = format!("t/{}/{}", publisher.id, number % 2);
+                let topic = format!("t/{}/{}", publisher.id, number % 3);
+                if self.subscribers.iter().any(|subscriber| subscriber.is_adrift) {
+                    publisher.excused.insert(number);
+                }
                 let packet_id = publisher.next_id;
                 // Few identifiers, so that each is soon used for another message.
                 let ids = (1..=8).filter_map(PacketId::new);
@@ -277,7 +291,8 @@ impl World {
                 let sent_at = sender.map_or(0, |sender| sender.sent[number].1);
                 // What was published before may have gone into the log twice, around the
                 // beginning of the subscription.
-                if *times == 1 && sent_at > subscribed_at {
+                let is_excused = sender.is_some_and(|sender| sender.excused.contains(number));
+                if *times == 1 && sent_at > subscribed_at && !is_excused {
                     assert!(
                         *last < *number,
                         "{}: {publisher} {number} after {last}",
@@ -293,6 +308,9 @@ impl World {
                         assert_eq!(times, 0, "{} did not ask for {topic}", subscriber.id);
                         continue;
                     }
+                    if publisher.excused.contains(number) {
+                        continue;
+                    }
                     let context = format!("{} {}/{number}", subscriber.id, publisher.id);
                     if publisher.acknowledged.contains(number) && *sent_at > subscribed_at {
                         assert!(times >= 1, "{context} was acknowledged and is lost");
@@ -303,135 +321,6 @@ impl World {
                 }
             }
         }
-    }
-}
-
-impl Publisher {
-    fn publish(&self, packet_id: PacketId, number: u64, dup: bool) -> Vec<u8> {
-        let topic = format!("t/{}/{}", self.id, number % 2);
-        let payload = format!("{} {number}", self.id);
-        let mut publish = Publish::new(&topic, payload.as_bytes());
-        (publish.qos, publish.packet_id, publish.dup) = (self.qos, Some(packet_id), dup);
-        encode(&Packet::Publish(publish), Version::V5)
-    }
-
-    fn received(&mut self, packet: &Packet<'_>) -> Vec<Vec<u8>> {
-        match packet {
-            Packet::Connack(connack) => {
-                assert_eq!(connack.reason_code, ReasonCode::Success);
-                self.is_connected = true;
-                if !connack.session_present {
-                    // Nobody knows what became of these.
-                    self.window.clear();
-                }
-                let again =
-                    self.window.iter().map(|&(id, number, _, is_received)| match is_received {
-                        true => encode(&pubrel(id), Version::V5),
-                        false => self.publish(id, number, true),
-                    });
-                again.collect()
-            }
-            Packet::Puback(ack) => {
-                let (id, number, _, _) = self.window.pop_front().expect("an answer to something");
-                assert_eq!(id, ack.packet_id, "acknowledgements come in order");
-                self.acknowledged.insert(number);
-                Vec::new()
-            }
-            Packet::Pubrec(ack) => {
-                let entry = self.window.iter_mut().find(|entry| entry.0 == ack.packet_id);
-                let Some(entry) = entry else { return Vec::new() };
-                entry.3 = true;
-                self.acknowledged.insert(entry.1);
-                vec![encode(&pubrel(ack.packet_id), Version::V5)]
-            }
-            Packet::Pubcomp(ack) => {
-                self.window.retain(|entry| entry.0 != ack.packet_id);
-                Vec::new()
-            }
-            Packet::Disconnect(_) => Vec::new(),
-            other => panic!("a publisher got {other:?}"),
-        }
-    }
-}
-
-impl Subscriber {
-    fn subscribe(&self) -> Vec<u8> {
-        let options = SubscriptionOptions::new(self.qos);
-        let wishes = [Requested { filter: self.filter, options }];
-        let packet = Packet::Subscribe(Subscribe {
-            packet_id: PacketId::MIN,
-            subscription_id: None,
-            user_properties: UserProperties::EMPTY,
-            filters: SubscribeFilters::from_slice(&wishes),
-        });
-        encode(&packet, self.version)
-    }
-
-    fn received(&mut self, packet: &Packet<'_>, clock: u64) -> Option<Vec<u8>> {
-        let version = self.version;
-        match packet {
-            Packet::Connack(connack) => {
-                assert_eq!(connack.reason_code, ReasonCode::Success);
-                self.is_connected = true;
-                if self.had_session {
-                    assert!(connack.session_present, "{}: a session is gone", self.id);
-                }
-                if !connack.session_present {
-                    self.open.clear();
-                }
-                self.had_session = true;
-                self.wants_subscription = self.subscribed_at.is_none();
-                None
-            }
-            Packet::Suback(_) => {
-                trace(|| format!("{clock} {} is subscribed", self.id));
-                self.subscribed_at.get_or_insert(clock);
-                None
-            }
-            Packet::Publish(publish) => {
-                let payload = std::str::from_utf8(publish.payload).expect("text");
-                let (publisher, number) = payload.split_once(' ').expect("two words");
-                let number = number.parse().expect("a number");
-                let topic = publish.topic.to_owned();
-                let is_new = match (publish.qos, publish.packet_id) {
-                    (QoS::ExactlyOnce, Some(packet_id)) => self.open.insert(packet_id),
-                    _ => true,
-                };
-                if is_new {
-                    self.got.push((publisher.to_owned(), number, topic, publish.qos));
-                }
-                let packet_id = publish.packet_id?;
-                let ack = Ack::new(packet_id, ReasonCode::Success);
-                Some(match publish.qos {
-                    QoS::ExactlyOnce => encode(&Packet::Pubrec(ack), version),
-                    _ => encode(&Packet::Puback(ack), version),
-                })
-            }
-            Packet::Pubrel(ack) => {
-                self.open.remove(&ack.packet_id);
-                let pubcomp = Packet::Pubcomp(Ack::new(ack.packet_id, ReasonCode::Success));
-                Some(encode(&pubcomp, version))
-            }
-            Packet::Disconnect(_) => None,
-            other => panic!("a subscriber got {other:?}"),
-        }
-    }
-}
-
-fn pubrel(packet_id: PacketId) -> Packet<'static> {
-    Packet::Pubrel(Ack::new(packet_id, ReasonCode::Success))
-}
-
-fn encode(packet: &Packet<'_>, version: Version) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    packet.encode(version, &mut bytes).expect("test packets are encodable");
-    bytes
-}
-
-/// Tells the story of a seed when it is asked for: `FLOTILLA_TRACE=1 FLOTILLA_SEEDS=12..13`.
-fn trace(line: impl FnOnce() -> String) {
-    if std::env::var_os("FLOTILLA_TRACE").is_some() {
-        println!("{}", line());
     }
 }
 

@@ -42,7 +42,7 @@ impl FromStr for IdentitySource {
     }
 }
 
-/// When an acknowledged message is on the disk.
+/// When what was written is synced to the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Sync {
     /// Before the acknowledgement.
@@ -52,6 +52,16 @@ pub(crate) enum Sync {
     Every(Duration),
     /// When the operating system likes.
     Never,
+}
+
+impl Sync {
+    /// At which what nobody waits for is synced.
+    pub(crate) fn interval(self) -> Option<std::time::Duration> {
+        match self {
+            Self::Every(interval) => Some(interval.into()),
+            Self::Always | Self::Never => None,
+        }
+    }
 }
 
 impl fmt::Display for Sync {

@@ -2,6 +2,7 @@
 
 mod bind;
 mod choice;
+mod durability;
 mod duration;
 mod refusal;
 mod settings;

@@ -7,10 +7,10 @@ use std::{
     thread,
 };
 
-use flotilla_core::limits::Limits;
+use flotilla_core::{durability::Durability, limits::Limits};
 
 use super::{
-    Bind, IdentitySource, Level, Overrides, Refusal, Scheme, Sync,
+    Bind, IdentitySource, Level, Overrides, Refusal, Scheme, Sync, durability,
     size::Size,
     written::{self, Written},
 };
@@ -30,8 +30,10 @@ pub(crate) struct Settings {
     pub(crate) password_file: Option<PathBuf>,
     /// For the core.
     pub(crate) limits: Limits,
-    /// When an acknowledged message is on the disk.
+    /// When what nobody waits for is on the disk.
     pub(crate) sync: Sync,
+    /// When an acknowledged message is.
+    pub(crate) durability: Durability,
     /// The operations listener; `None`: off.
     pub(crate) ops: Option<SocketAddr>,
     /// How much the log says.
@@ -97,6 +99,7 @@ impl Settings {
         overrides: &Overrides,
     ) -> Result<Self, Refusal> {
         let limits = limits(&written)?;
+        let durability = durability::durability(written.durability, written.store.sync)?;
         let password_file = written.auth.password_file.map(|path| directory.join(path));
         let listeners = if overrides.listen.is_empty() {
             let from_file = written.listener.into_iter().enumerate();
@@ -134,6 +137,7 @@ impl Settings {
             password_file,
             limits,
             sync: written.store.sync,
+            durability,
             ops: written.ops.bind.0,
             level: overrides.level.unwrap_or(written.log.level),
         })

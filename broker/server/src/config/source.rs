@@ -9,7 +9,7 @@ use serde::{
 };
 use toml::de::{DeTable, DeValue};
 
-use super::{refusal::Refusal, written};
+use super::{durability::Rule, refusal::Refusal, written};
 
 /// A parsed file, in which `${NAME}` has been replaced.
 pub(crate) struct Source<'a> {
@@ -137,6 +137,7 @@ pub(crate) fn fields_of_section(section: &str) -> Option<&'static [&'static str]
         "session" => fields_of::<written::Session>(),
         "limits" => fields_of::<written::Limits>(),
         "store" => fields_of::<written::Store>(),
+        "durability" => fields_of::<Rule>(),
         "retained" => fields_of::<written::Retained>(),
         "ops" => fields_of::<written::Ops>(),
         "log" => fields_of::<written::Log>(),
@@ -177,7 +178,8 @@ pub(crate) fn fields_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     fields
 }
 
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The known word that `name` may have been meant to be.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|known| (strsim::damerau_levenshtein(name, known), *known))

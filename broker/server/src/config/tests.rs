@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use flotilla_core::limits::Limits;
+use flotilla_core::{
+    durability::{Class, Durability},
+    limits::Limits,
+};
 
 use super::{
     Overrides, REFERENCE, Refusal, ServerCertificate, Settings,
@@ -53,6 +56,7 @@ fn reference_names_every_key() {
 #[test]
 fn defaults_of_core_are_ours() {
     assert_eq!(read("").unwrap().limits, Limits::default());
+    assert_eq!(read("").unwrap().durability, Durability::default());
 }
 
 #[test]
@@ -83,6 +87,12 @@ fn everything_can_be_set() {
         connect_timeout = "500ms"
         [store]
         sync = "100ms"
+        [[durability]]
+        filter = "orders/#"
+        class = "fsync"
+        [[durability]]
+        filter = "+/raw"
+        class = "memory"
         [retained]
         payload_max = "1kB"
         bytes_max = "1MB"
@@ -105,6 +115,8 @@ fn everything_can_be_set() {
     assert_eq!(settings.limits.retained_payload_max, 1000);
     assert_eq!(settings.limits.retained_bytes_max, 1_000_000);
     assert!(matches!(settings.sync, Sync::Every(interval) if interval.as_millis() == 100));
+    let of = |topic| settings.durability.class_of(topic);
+    assert_eq!((of("orders/raw"), of("a/raw"), of("a")), (Class::Fsync, Class::Memory, Class::Os));
     assert_eq!(settings.ops, None);
     assert_eq!(settings.level, Level::Debug);
     let [listener] = settings.listeners.as_slice() else { panic!("{:?}", settings.listeners) };
@@ -146,6 +158,26 @@ fn refused_with_line_and_key() {
         ("[limits]\nreceive_max = 0", 2, "limits.receive_max", "at least 1"),
         ("[session]\ninflight_max = \"many\"", 2, "session.inflight_max", "many"),
         ("[store]\nsync = \"often\"", 2, "store.sync", "\"always\""),
+        (
+            "[[durability]]\nfilter = \"a\"\nclass = \"fsnyc\"",
+            3,
+            "durability.class",
+            "the nearest is \"fsync\"",
+        ),
+        (
+            "[[durability]]\nfilter = \"a\"\nclass = \"os\"\n[[durability]]\nfilter = \"a#\"\nclass = \"os\"",
+            5,
+            "durability[1].filter",
+            "`a#` is no Topic Filter",
+        ),
+        (
+            "[[durability]]\nfilter = \"$share/g/a\"\nclass = \"os\"",
+            2,
+            "durability[0].filter",
+            "write \"a\"",
+        ),
+        ("[[durability]]\nfilter = \"a\"", 1, "durability", "class"),
+        ("[[durability]]\nfilters = \"a\"", 2, "durability.filters", "is `filter`"),
         ("[log]\nlevel = \"loud\"", 2, "log.level", "\"info\""),
         ("[node]\nname = \"${UNSET_ANYWHERE}\"", 2, "node.name", "UNSET_ANYWHERE is not set"),
         ("[node]\nname = \"${SITE\"", 2, "node.name", "without `}`"),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{
     bind::{Bind, OpsBind},
     choice::{IdentitySource, Level, Sync},
+    durability::Rule,
     duration::Duration,
     size::Size,
 };
@@ -24,6 +25,7 @@ pub(crate) struct Written {
     pub(crate) session: Session,
     pub(crate) limits: Limits,
     pub(crate) store: Store,
+    pub(crate) durability: Vec<Rule>,
     pub(crate) retained: Retained,
     pub(crate) ops: Ops,
     pub(crate) log: Log,
@@ -39,6 +41,7 @@ impl Default for Written {
             session: Session::default(),
             limits: Limits::default(),
             store: Store::default(),
+            durability: Vec::new(),
             retained: Retained::default(),
             ops: Ops::default(),
             log: Log::default(),

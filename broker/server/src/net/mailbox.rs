@@ -8,7 +8,7 @@ use std::{
 
 use flotilla_core::{
     connection::Identification,
-    id::{ConnectionKey, SessionKey},
+    id::{ConnectionKey, SessionKey, Ticket},
     mail::{Commit, Mail},
     turn::Page,
 };
@@ -26,6 +26,8 @@ pub(crate) enum Inbound {
     Mail(Mail),
     /// From the engine's commit thread.
     Committed(Commit),
+    /// From the engine's sync thread: all up to this batch.
+    Synced(Ticket),
     /// From a thread that reads the log.
     Replayed(Page),
     /// From a thread that reads the log: it could not, for this session.

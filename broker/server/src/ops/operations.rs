@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
+use flotilla_core::durability::Durability;
 use flotilla_store::Progress;
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
     clock::Clock,
-    config::Sync,
+    config::{Settings, Sync},
     net::{listener::Listener, mailbox::Inbound},
     worker::{Report, Shared},
 };
@@ -26,8 +27,10 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Operations {
     /// For people.
     pub(crate) node_name: String,
-    /// Durability in force.
+    /// When what nobody waits for is on the disk.
     pub(crate) sync: Sync,
+    /// When an acknowledged message is.
+    pub(crate) durability: Durability,
     /// Since the start.
     pub(crate) clock: Clock,
     /// How far opening has come.
@@ -48,14 +51,11 @@ pub(crate) struct Serving {
 
 impl Operations {
     /// Of a broker that has just begun to open.
-    pub(crate) fn new(
-        node_name: String,
-        sync: Sync,
-        clock: Clock,
-        progress: Arc<Progress>,
-    ) -> Self {
+    pub(crate) fn new(settings: &Settings, clock: Clock, progress: Arc<Progress>) -> Self {
         let (is_ready, serving) = (AtomicBool::new(false), OnceLock::new());
-        Self { node_name, sync, clock, progress, is_ready, serving }
+        let (node_name, sync) = (settings.node_name.clone(), settings.sync);
+        let durability = settings.durability.clone();
+        Self { node_name, sync, durability, clock, progress, is_ready, serving }
     }
 
     /// From now on clients may connect.
@@ -78,8 +78,14 @@ impl Operations {
         let is_well = serving.report().await.is_some();
         let mut page = self.page(if is_well { "ok" } else { "stalled" });
         page["workers"] = json!(serving.shared.mailboxes.len());
+        let rules = self.durability.rules().iter();
+        let rules = rules.map(|(filter, class)| json!({ "filter": filter, "class": class.name() }));
         page["store"] = json!({
             "sync": self.sync.to_string(),
+            "durability": {
+                "default": self.durability.default_class().name(),
+                "rules": rules.collect::<Vec<_>>(),
+            },
             "uncommitted_bytes": serving.shared.engine.uncommitted_bytes(),
         });
         (is_well, page)
@@ -127,12 +133,13 @@ mod tests {
     use flotilla_store::Phase;
 
     use super::*;
+    use crate::config::{Overrides, load};
 
     #[tokio::test]
     async fn says_how_far_opening_has_come() {
         let progress = Arc::<Progress>::default();
-        let (name, clock) = ("site-a".to_owned(), Clock::start());
-        let operations = Operations::new(name, Sync::Always, clock, Arc::clone(&progress));
+        let settings = load(None, &Overrides::default()).unwrap();
+        let operations = Operations::new(&settings, Clock::start(), Arc::clone(&progress));
         progress.begin(Phase::ReadingSessions, 7);
         progress.step();
         let (is_well, page) = operations.health().await;

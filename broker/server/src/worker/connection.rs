@@ -105,7 +105,7 @@ async fn begin(worker: &Rc<RefCell<Worker>>, accepted: Accepted) -> Option<Conne
         }
     };
     handshakes.accepted += 1;
-    handshakes.durations.add(start.elapsed());
+    handshakes.durations.add_duration(start.elapsed());
     if worker.drain_until.is_some() {
         return None;
     }

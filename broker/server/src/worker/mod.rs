@@ -246,6 +246,7 @@ impl Worker {
                     }
                     self.shard.committed(commit, now, &mut self.turn);
                 }
+                Inbound::Synced(up_to) => self.shard.synced(up_to, now, &mut self.turn),
                 Inbound::Replayed(page) => self.shard.replayed(page, now, &mut self.turn),
                 Inbound::Unreadable(session) => {
                     self.report.unreadable_pages += 1;
@@ -296,7 +297,7 @@ impl Worker {
         while let Some((ticket, since)) = self.uncommitted.front()
             && *ticket <= up_to
         {
-            self.report.commits.add(since.elapsed());
+            self.report.commits.add_duration(since.elapsed());
             self.uncommitted.pop_front();
         }
     }

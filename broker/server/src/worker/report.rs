@@ -2,9 +2,10 @@
 
 use std::ops::AddAssign;
 
-use flotilla_core::counters::Counters;
-
-use crate::histogram::Histogram;
+use flotilla_core::{
+    counters::Counters,
+    histogram::{Histogram, Nanoseconds},
+};
 
 /// The sum over all workers is what the operations listener shows.
 #[derive(Clone, Debug, Default)]
@@ -13,8 +14,8 @@ pub(crate) struct Report {
     pub(crate) core: Counters,
     /// TLS handshakes.
     pub(crate) handshakes: Handshakes,
-    /// From handing a batch to the engine to hearing of its commit.
-    pub(crate) commits: Histogram,
+    /// From handing a batch to the engine to hearing that it is written.
+    pub(crate) commits: Histogram<Nanoseconds>,
     /// Turns taken.
     pub(crate) turns: u64,
     /// Pages of the log that could not be read.
@@ -31,7 +32,7 @@ pub(crate) struct Handshakes {
     /// Not done within `limits.connect_timeout`.
     pub(crate) timed_out: u64,
     /// How long those that were done took.
-    pub(crate) durations: Histogram,
+    pub(crate) durations: Histogram<Nanoseconds>,
 }
 
 impl AddAssign<&Self> for Report {

@@ -22,7 +22,6 @@ use crate::error::Error;
 use crate::progress::Phase;
 use crate::recover;
 
-pub use crate::commit::Sync;
 pub use copy::copy_closed;
 pub use options::Options;
 
@@ -65,7 +64,7 @@ impl Rocks {
         let end = AtomicU64::new(recovered.end.0);
         let store = Arc::new(Store { db: RwLock::new(db), end });
         let writer = Writer::new(Arc::clone(&store), recovered.end);
-        let committer = Committer::start(writer, options.sync, sink).map_err(|error| {
+        let committer = Committer::start(writer, options.sync_interval, sink).map_err(|error| {
             Error::Unusable { dir: dir.to_path_buf(), reason: format!("no commit thread: {error}") }
         })?;
         let rocks =

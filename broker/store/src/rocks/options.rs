@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel,
     MergeOperands,
 };
 
-use crate::commit::Sync;
 use crate::progress::Progress;
 use crate::{encode, keys};
 
@@ -16,8 +17,11 @@ const MIB: usize = 1024 * 1024;
 /// How to run the store.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// When commits are forced to the disk.
-    pub sync: Sync,
+    /// What nobody waits for ([`Batch::needs_sync`]) is synced at least so often; `None`: when the
+    /// operating system likes, and when the engine is closed.
+    ///
+    /// [`Batch::needs_sync`]: flotilla_core::turn::Batch::needs_sync
+    pub sync_interval: Option<Duration>,
     /// Bytes of memory for what was read from the disk.
     pub cache_bytes_max: usize,
     /// Bytes of memory for writes that are not yet in tables.
@@ -36,7 +40,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            sync: Sync::Always,
+            sync_interval: None,
             cache_bytes_max: 64 * MIB,
             write_buffer_bytes_max: 192 * MIB,
             wal_bytes_max: 128 * MIB as u64,
@@ -61,7 +65,7 @@ impl Options {
         options.set_max_background_jobs(i32::from(self.background_threads.max(1)));
         options.set_db_write_buffer_size(self.write_buffer_bytes_max);
         options.set_max_total_wal_size(self.wal_bytes_max);
-        // After a power cut with `Sync::Every` or `Sync::Never` the log may have holes: everything
+        // After a power cut what was not synced may have holes: everything
         // up to the first one is a state that was, and the rest is given up.
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         // A synced write-ahead log that is missing altogether is an error, not an empty store.

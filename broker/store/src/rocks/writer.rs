@@ -8,12 +8,12 @@ use flotilla_core::id::{ClientId, Position};
 use flotilla_core::message::Message;
 use flotilla_core::record::SessionRecord;
 use flotilla_core::turn::{Batch, Write};
-use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{ReadOptions, WriteBatch};
 
 use super::{Store, unreadable};
 use crate::batch::Revisions;
 use crate::block::Builder;
-use crate::commit::Storage;
+use crate::commit::{self, Storage};
 use crate::encode;
 use crate::error::Error;
 use crate::keys;
@@ -169,6 +169,8 @@ impl Writer {
 }
 
 impl Storage for Writer {
+    type Syncer = Syncer;
+
     fn stage(&mut self, batch: &Batch) -> Result<Option<Position>, Error> {
         let store = &self.store;
         if !self.group.revisions.take(batch, |id| stored_revision(store, id))? {
@@ -184,18 +186,27 @@ impl Storage for Writer {
         Ok(Some(first))
     }
 
-    fn commit(&mut self, sync: bool) -> Result<Position, Error> {
+    fn commit(&mut self) -> Result<Position, Error> {
         self.finish_block();
         let Group { changes, .. } = std::mem::take(&mut self.group);
         if !changes.is_empty() {
-            let mut options = WriteOptions::default();
-            options.set_sync(sync);
-            self.store.db().write_opt(changes, &options).map_err(poisoned)?;
+            self.store.db().write(changes).map_err(poisoned)?;
         }
         self.store.end.store(self.next.0, Ordering::Release);
         Ok(self.next)
     }
 
+    fn syncer(&self) -> Syncer {
+        Syncer { store: Arc::clone(&self.store) }
+    }
+}
+
+/// The sync thread's side of the store.
+pub(super) struct Syncer {
+    store: Arc<Store>,
+}
+
+impl commit::Syncer for Syncer {
     fn sync(&mut self) -> Result<(), Error> {
         self.store.db().flush_wal(true).map_err(poisoned)
     }

@@ -1,5 +1,6 @@
 //! One engine under test, with what its sink was told.
 
+use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use flotilla_core::record::SessionRecord;
 use flotilla_core::turn::{Append, Batch, Page, Replay, Write};
 use flotilla_mqtt::{Forwarded, PacketId, QoS};
 use flotilla_store::{
-    CommitSink, Engine, Error, Faults, Faulty, Memory, Options, Recovered, Rocks, Sync,
+    CommitSink, Engine, Error, Faults, Faulty, Memory, Options, Recovered, Rocks,
 };
 use tempfile::TempDir;
 
@@ -45,7 +46,7 @@ pub(crate) enum Kind {
     ImmediateMemory,
     FaultyMemory,
     Rocks,
-    /// Without a sync.
+    /// Nobody waits for a sync.
     RelaxedRocks,
     FaultyRocks,
 }
@@ -55,6 +56,8 @@ pub(crate) enum Kind {
 pub(crate) enum Told {
     /// Shard and ticket of each batch, its first position; the end.
     Committed(Vec<(u16, u64, u64)>, u64),
+    /// Shard and ticket.
+    Synced(Vec<(u16, u64)>),
     Refused(u16, u64),
     Poisoned(Error),
 }
@@ -65,6 +68,11 @@ impl CommitSink for Telling {
     fn committed(&mut self, group: Vec<(Batch, Position)>, end: Position) {
         let group = group.iter().map(|(b, first)| (b.shard.0, b.ticket.0, first.0)).collect();
         let _ = self.0.send(Told::Committed(group, end.0));
+    }
+
+    fn synced(&mut self, up_to: &[(ShardId, Ticket)]) {
+        let up_to = up_to.iter().map(|(shard, ticket)| (shard.0, ticket.0)).collect();
+        let _ = self.0.send(Told::Synced(up_to));
     }
 
     fn refused(&mut self, batch: Batch) {
@@ -84,7 +92,7 @@ enum Subject {
 }
 
 pub(crate) struct Bench {
-    kind: Kind,
+    pub(crate) kind: Kind,
     dir: TempDir,
     pub(crate) faults: Faults,
     subject: Option<Subject>,
@@ -92,6 +100,10 @@ pub(crate) struct Bench {
     /// Batches submitted whose fate was not told yet.
     open: usize,
     next_ticket: u64,
+    /// Shard and ticket of all batches that were reported committed.
+    committed: HashSet<(u16, u64)>,
+    /// The highest ticket that was reported synced.
+    synced: u64,
     pub(crate) recovered: Recovered,
 }
 
@@ -101,7 +113,18 @@ impl Bench {
         let faults = Faults::new();
         let (sender, told) = channel();
         let (subject, recovered) = open(kind, &dir, &faults, Telling(sender));
-        Self { kind, dir, faults, subject: Some(subject), told, open: 0, next_ticket: 1, recovered }
+        Self {
+            kind,
+            dir,
+            faults,
+            subject: Some(subject),
+            told,
+            open: 0,
+            next_ticket: 1,
+            committed: HashSet::new(),
+            synced: 0,
+            recovered,
+        }
     }
 
     pub(crate) fn engine(&self) -> &dyn Engine {
@@ -158,12 +181,14 @@ impl Bench {
             appends: appends.iter().map(append).collect(),
             writes,
             barrier: false,
+            needs_sync: self.kind != Kind::RelaxedRocks,
         });
         self.open += 1;
         ticket
     }
 
-    /// Lets everything submitted be committed. What was told, neighbouring groups as one.
+    /// Lets everything submitted be committed. What was told, neighbouring groups as one; of syncs
+    /// only that each is of something that was committed.
     pub(crate) fn settle(&mut self) -> Vec<Told> {
         self.step();
         let mut all = Vec::new();
@@ -177,8 +202,9 @@ impl Bench {
                 Told::Committed(group, _) => self.open -= group.len(),
                 Told::Refused(..) => self.open -= 1,
                 Told::Poisoned(_) => self.open = 0,
+                Told::Synced(_) => {}
             }
-            push(&mut all, told);
+            self.push(&mut all, told);
         }
         all
     }
@@ -195,8 +221,8 @@ impl Bench {
     pub(crate) fn told_to_the_end(&mut self) -> Vec<Told> {
         self.subject = None;
         let mut all = Vec::new();
-        for told in &self.told {
-            push(&mut all, told);
+        while let Ok(told) = self.told.recv() {
+            self.push(&mut all, told);
         }
         all
     }
@@ -211,6 +237,39 @@ impl Bench {
                 memory.inner().commit();
             }
             Subject::Rocks(_) | Subject::FaultyRocks(_) => {}
+        }
+    }
+
+    /// Waits until this batch is synced.
+    pub(crate) fn wait_for_sync(&mut self, ticket: u64) {
+        self.settle();
+        let began = Instant::now();
+        while self.synced < ticket {
+            let left = DEADLINE.saturating_sub(began.elapsed());
+            let told = self.told.recv_timeout(left).expect("synced within the deadline");
+            self.push(&mut Vec::new(), told);
+        }
+    }
+
+    fn push(&mut self, all: &mut Vec<Told>, told: Told) {
+        match (all.last_mut(), told) {
+            (_, Told::Synced(up_to)) => {
+                for (shard, ticket) in up_to {
+                    assert!(self.committed.contains(&(shard, ticket)), "synced before committed");
+                    self.synced = self.synced.max(ticket);
+                }
+            }
+            (last, Told::Committed(group, later)) => {
+                self.committed.extend(group.iter().map(|&(shard, ticket, _)| (shard, ticket)));
+                match last {
+                    Some(Told::Committed(run, end)) => {
+                        run.extend(group);
+                        *end = later;
+                    }
+                    _ => all.push(Told::Committed(group, later)),
+                }
+            }
+            (_, told) => all.push(told),
         }
     }
 
@@ -239,20 +298,9 @@ impl Bench {
     }
 }
 
-fn push(all: &mut Vec<Told>, told: Told) {
-    match (all.last_mut(), told) {
-        (Some(Told::Committed(run, end)), Told::Committed(group, later)) => {
-            run.extend(group);
-            *end = later;
-        }
-        (_, told) => all.push(told),
-    }
-}
-
 fn open(kind: Kind, dir: &TempDir, faults: &Faults, sink: Telling) -> (Subject, Recovered) {
     let dir = dir.path().join("store");
-    let sync = if kind == Kind::RelaxedRocks { Sync::Never } else { Sync::Always };
-    let options = Options { sync, ..Options::default() };
+    let options = Options::default();
     match kind {
         Kind::Memory => (Subject::Memory(Memory::new(sink)), Recovered::default()),
         Kind::ImmediateMemory => (Subject::Memory(Memory::immediate(sink)), Recovered::default()),

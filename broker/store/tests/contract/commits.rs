@@ -7,7 +7,7 @@ use flotilla_core::message::Message;
 use flotilla_core::turn::{Append, Batch, Write};
 use flotilla_store::Error;
 
-use crate::bench::{Bench, Told, contract, id, message, put, replay, session};
+use crate::bench::{Bench, Kind, Told, contract, id, message, put, replay, session};
 
 contract!(
     positions_follow_the_submissions_of_all_shards,
@@ -21,6 +21,7 @@ contract!(
     threads_share_an_engine,
     counters_count,
     a_large_batch_is_one_batch,
+    what_somebody_waits_for_is_synced_behind_its_commit,
 );
 
 fn positions_follow_the_submissions_of_all_shards(mut bench: Bench) {
@@ -185,4 +186,20 @@ fn a_large_batch_is_one_batch(mut bench: Bench) {
     let mut everything = replay(&["t/#"]);
     everything.messages_max = 777;
     assert_eq!(bench.replay_all(everything), (1..).zip(messages).collect::<Vec<_>>());
+}
+
+fn what_somebody_waits_for_is_synced_behind_its_commit(mut bench: Bench) {
+    if bench.kind == Kind::RelaxedRocks {
+        bench.submit(&[message("t", b"")], vec![]);
+        bench.commit();
+        assert_eq!(bench.engine().counters().syncs.count(), 0, "nobody waits for a sync");
+        return;
+    }
+    for n in 0..100 {
+        let ticket = bench.submit(&[message("t", &[n])], vec![]);
+        // That each is reported committed first is checked wherever something is told.
+        if n % 10 == 0 {
+            bench.wait_for_sync(ticket);
+        }
+    }
 }

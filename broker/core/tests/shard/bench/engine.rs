@@ -2,24 +2,35 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use flotilla_core::id::{ClientId, Position};
+use flotilla_core::id::{ClientId, Position, ShardId, Ticket};
 use flotilla_core::mail::Overtaken;
 use flotilla_core::message::Message;
 use flotilla_core::record::{OutboundRecord, SessionRecord, Start, StoredSession};
 use flotilla_core::turn::{Batch, Page, Replay, Write};
 use flotilla_mqtt::{PacketId, topic};
 
-/// What is on the disk, and what has been submitted only.
+/// What has been submitted, what is written, and what of it is synced.
 #[derive(Debug, Default)]
 pub(crate) struct TestEngine {
-    pub(crate) log: Vec<Message>,
-    sessions: BTreeMap<ClientId, StoredSession>,
-    retained: BTreeMap<String, Message>,
     submitted: VecDeque<Batch>,
+    written: Stored,
+    /// Batches that a power cut takes, in order.
+    unsynced: VecDeque<Batch>,
+    synced: Stored,
     /// Sessions that were to hear of a commit, over all messages.
     pub(crate) targets: usize,
     /// What is below was cleaned.
     begin: Position,
+    /// Syncs that somebody asked for.
+    pub(crate) syncs: usize,
+}
+
+/// What a store holds.
+#[derive(Clone, Debug, Default)]
+struct Stored {
+    log: Vec<Message>,
+    sessions: BTreeMap<ClientId, StoredSession>,
+    retained: BTreeMap<String, Message>,
 }
 
 impl TestEngine {
@@ -31,36 +42,84 @@ impl TestEngine {
         self.submitted.len()
     }
 
-    /// The position the next message will get.
-    pub(crate) fn end(&self) -> Position {
-        Position(self.log.len() as u64 + 1)
+    pub(crate) fn log(&self) -> &[Message] {
+        &self.written.log
     }
 
-    /// Cleans the log below `begin`; so many messages were owed to these sessions.
+    /// Cleans the log below `begin`; so many messages were owed to these sessions. That is synced.
     pub(crate) fn clean(&mut self, begin: Position, owed: &[Overtaken]) {
         self.begin = begin;
         for overtaken in owed {
-            let stored = self.sessions.get_mut(&overtaken.client_id);
-            stored.expect("it is stored").overtaken += overtaken.messages;
+            for stored in [&mut self.written, &mut self.synced] {
+                if let Some(stored) = stored.sessions.get_mut(&overtaken.client_id) {
+                    stored.overtaken += overtaken.messages;
+                }
+            }
         }
     }
 
-    /// Commits up to `batches` batches as one group.
+    /// The position the next message will get.
+    pub(crate) fn end(&self) -> Position {
+        self.written.end()
+    }
+
+    /// Writes up to `batches` batches as one group.
     pub(crate) fn commit(&mut self, batches: usize) -> Vec<(Batch, Position)> {
         let count = batches.min(self.submitted.len());
         let group: Vec<_> = self.submitted.drain(..count).collect();
-        group.into_iter().map(|batch| self.apply(batch)).collect()
+        let write = |batch: Batch| {
+            let targets = batch.appends.iter().flat_map(|append| &append.targets);
+            self.targets += targets.map(|(_, targets)| targets.len()).sum::<usize>();
+            let first = self.written.apply(&batch);
+            self.unsynced.push_back(batch.clone());
+            (batch, first)
+        };
+        group.into_iter().map(write).collect()
     }
 
-    /// A crash: what was not committed is gone.
+    /// Whether somebody waits for a sync.
+    pub(crate) fn needs_sync(&self) -> bool {
+        self.unsynced.iter().any(|batch| batch.needs_sync)
+    }
+
+    /// Syncs the first `batches` of those that are written. For each shard with a batch among them
+    /// that asks for it, the last such batch.
+    pub(crate) fn sync(&mut self, batches: usize) -> BTreeMap<ShardId, Ticket> {
+        let mut told = BTreeMap::new();
+        let count = batches.min(self.unsynced.len());
+        for batch in self.unsynced.drain(..count) {
+            self.synced.apply(&batch);
+            if batch.needs_sync {
+                told.insert(batch.shard, batch.ticket);
+            }
+        }
+        self.syncs += usize::from(!told.is_empty());
+        told
+    }
+
+    /// The end of the process: what was not written is gone.
     pub(crate) fn crash(&mut self) -> (Vec<StoredSession>, Vec<Message>) {
         self.submitted.clear();
-        for stored in self.sessions.values_mut() {
-            let cursor = stored.cursor;
-            stored.outbound.retain(|record| record.position >= cursor);
-            stored.outbound.sort_by_key(|record| record.position);
+        // The next start syncs what it finds.
+        self.sync(usize::MAX);
+        self.recover()
+    }
+
+    /// Of what was not synced only the first `kept` batches are left.
+    pub(crate) fn power_cut(&mut self, kept: usize) -> (Vec<StoredSession>, Vec<Message>) {
+        self.submitted.clear();
+        self.sync(kept);
+        self.unsynced.clear();
+        self.written = self.synced.clone();
+        self.recover()
+    }
+
+    fn recover(&mut self) -> (Vec<StoredSession>, Vec<Message>) {
+        for stored in [&mut self.written, &mut self.synced] {
+            stored.forget_passed();
         }
-        (self.sessions.values().cloned().collect(), self.retained.values().cloned().collect())
+        let Stored { sessions, retained, .. } = &self.written;
+        (sessions.values().cloned().collect(), retained.values().cloned().collect())
     }
 
     pub(crate) fn replay(&self, replay: &Replay) -> Page {
@@ -73,7 +132,7 @@ impl TestEngine {
         };
         let mut bytes = 0;
         while page.next < self.end() && page.messages.len() < replay.messages_max {
-            let message = &self.log[page.next.0 as usize - 1];
+            let message = &self.written.log[page.next.0 as usize - 1];
             let addressee = message.addressee();
             let is_wanted = replay.positions.contains(&page.next)
                 || addressee == replay.client_id.as_str()
@@ -95,18 +154,31 @@ impl TestEngine {
     }
 
     pub(crate) fn session(&self, client_id: &str) -> Option<&StoredSession> {
-        self.sessions.get(client_id)
+        self.written.sessions.get(client_id)
+    }
+}
+
+impl Stored {
+    fn end(&self) -> Position {
+        Position(self.log.len() as u64 + 1)
     }
 
-    fn apply(&mut self, batch: Batch) -> (Batch, Position) {
+    fn forget_passed(&mut self) {
+        for stored in self.sessions.values_mut() {
+            let cursor = stored.cursor;
+            stored.outbound.retain(|record| record.position >= cursor);
+            stored.outbound.sort_by_key(|record| record.position);
+        }
+    }
+
+    /// Where its first message stands.
+    fn apply(&mut self, batch: &Batch) -> Position {
         let first = self.end();
-        let targets = batch.appends.iter().flat_map(|append| &append.targets);
-        self.targets += targets.map(|(_, targets)| targets.len()).sum::<usize>();
         self.log.extend(batch.appends.iter().map(|append| append.message.clone()));
         for write in &batch.writes {
             self.write(write, first);
         }
-        (batch, first)
+        first
     }
 
     fn write(&mut self, write: &Write, first: Position) {

@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use engine::TestEngine;
 use flotilla_core::connection::{Identification, Peer};
-use flotilla_core::id::{ClientId, ConnectionKey, Position, ShardId};
+use flotilla_core::durability::Durability;
+use flotilla_core::id::{ClientId, ConnectionKey, Position, ShardId, Ticket};
 use flotilla_core::limits::Limits;
 use flotilla_core::mail::{Commit, Mail, Overtaken};
+use flotilla_core::message::Message;
+use flotilla_core::record::StoredSession;
 use flotilla_core::router::Router;
 use flotilla_core::shard::Shard;
 use flotilla_core::time::Now;
@@ -25,10 +28,11 @@ pub(crate) struct Bench {
     pub(crate) router: Router,
     pub(crate) engine: TestEngine,
     pub(crate) limits: Arc<Limits>,
+    durability: Arc<Durability>,
     pub(crate) now: Now,
     sockets: Vec<Socket>,
     mail: VecDeque<(ShardId, Mail)>,
-    commits: VecDeque<(ShardId, Commit)>,
+    reports: VecDeque<(ShardId, Report)>,
     replays: VecDeque<(ShardId, Replay)>,
     pages: VecDeque<(ShardId, Page)>,
     questions: VecDeque<(ShardId, Question)>,
@@ -36,6 +40,8 @@ pub(crate) struct Bench {
     pub(crate) refuse_next: Option<flotilla_mqtt::ReasonCode>,
     /// Whether a turn's batch is committed at once.
     pub(crate) commits_at_once: bool,
+    /// Whether what is committed is synced at once.
+    pub(crate) syncs_at_once: bool,
     /// Events gather in one turn.
     pub(crate) holds_turn: bool,
     /// No socket takes anything.
@@ -56,6 +62,12 @@ struct Socket {
     is_open: bool,
 }
 
+/// What the engine tells a shard.
+enum Report {
+    Committed(Commit),
+    Synced(Ticket),
+}
+
 /// A socket of the bench, by number.
 pub(crate) type Wire = usize;
 
@@ -65,23 +77,32 @@ impl Bench {
     }
 
     pub(crate) fn with_limits(shards: u16, limits: Limits) -> Self {
-        let limits = Arc::new(limits);
-        let shard = |id| Shard::new(ShardId(id), shards, limits.clone(), 7 + u64::from(id));
+        Self::with_durability(shards, limits, Durability::default())
+    }
+
+    pub(crate) fn with_durability(shards: u16, limits: Limits, durability: Durability) -> Self {
+        let (limits, durability) = (Arc::new(limits), Arc::new(durability));
+        let shard = |id| {
+            let seed = 7 + u64::from(id);
+            Shard::new(ShardId(id), shards, limits.clone(), durability.clone(), seed)
+        };
         Self {
             shards: (0..shards).map(shard).collect(),
             turns: (0..shards).map(|_| Turn::default()).collect(),
             router: Router::default(),
             engine: TestEngine::default(),
             limits: limits.clone(),
+            durability: durability.clone(),
             now: Now { monotonic_ms: 1_000, unix_ms: 1_000_000 },
             sockets: Vec::new(),
             mail: VecDeque::new(),
-            commits: VecDeque::new(),
+            reports: VecDeque::new(),
             replays: VecDeque::new(),
             pages: VecDeque::new(),
             questions: VecDeque::new(),
             refuse_next: None,
             commits_at_once: true,
+            syncs_at_once: true,
             holds_turn: false,
             is_stuffed: false,
         }
@@ -179,7 +200,8 @@ impl Bench {
         while self.answer()
             | self.deliver_mail()
             | self.commit(usize::MAX)
-            | self.report_commit()
+            | self.sync(usize::MAX)
+            | self.report()
             | self.read_page()
             | self.deliver_page()
         {}
@@ -228,20 +250,40 @@ impl Bench {
         true
     }
 
-    /// The engine commits; the shards do not know yet.
+    /// The engine commits, and syncs if it does so at once; the shards do not know yet.
     pub(crate) fn commit(&mut self, batches: usize) -> bool {
         if self.engine.submissions() == 0 {
             return false;
         }
         let group = self.engine.commit(batches);
-        self.commits.extend(Commit::by_shard(group, self.engine.end()));
+        let commits = Commit::by_shard(group, self.engine.end());
+        self.reports
+            .extend(commits.into_iter().map(|(id, commit)| (id, Report::Committed(commit))));
+        if self.syncs_at_once {
+            self.sync(usize::MAX);
+        }
         true
     }
 
-    pub(crate) fn report_commit(&mut self) -> bool {
-        let Some((shard, commit)) = self.commits.pop_front() else { return false };
+    /// The engine syncs so many batches if somebody wants that; the shards do not know yet.
+    pub(crate) fn sync(&mut self, batches: usize) -> bool {
+        if !self.engine.needs_sync() {
+            return false;
+        }
+        let told = self.engine.sync(batches);
+        self.reports.extend(told.into_iter().map(|(id, ticket)| (id, Report::Synced(ticket))));
+        true
+    }
+
+    /// A shard hears of a commit or a sync.
+    pub(crate) fn report(&mut self) -> bool {
+        let Some((shard, report)) = self.reports.pop_front() else { return false };
         let at = usize::from(shard.0);
-        self.shards[at].committed(commit, self.now, &mut self.turns[at]);
+        let (shard, turn) = (&mut self.shards[at], &mut self.turns[at]);
+        match report {
+            Report::Committed(commit) => shard.committed(commit, self.now, turn),
+            Report::Synced(up_to) => shard.synced(up_to, self.now, turn),
+        }
         self.end_turn(at);
         true
     }
@@ -262,21 +304,32 @@ impl Bench {
     }
 
     /// SIGKILL and a new start on the same disk: with it go all sockets and all that was not
-    /// committed.
+    /// written.
     pub(crate) fn crash(&mut self) {
+        let stored = self.engine.crash();
+        self.restart(stored);
+    }
+
+    /// The power fails; of what was not synced the first `kept` batches happen to be on the disk.
+    pub(crate) fn power_cut(&mut self, kept: usize) {
+        let stored = self.engine.power_cut(kept);
+        self.restart(stored);
+    }
+
+    fn restart(&mut self, (sessions, retained): (Vec<StoredSession>, Vec<Message>)) {
         for socket in &mut self.sockets {
             socket.is_open = false;
             socket.inbox.clear();
             socket.pending.clear();
         }
-        let (sessions, retained) = self.engine.crash();
         let shards = u16::try_from(self.shards.len()).expect("few");
-        let fresh = Self::with_limits(shards, (*self.limits).clone());
+        let (limits, durability) = ((*self.limits).clone(), (*self.durability).clone());
+        let fresh = Self::with_durability(shards, limits, durability);
         self.shards = fresh.shards;
         self.turns = fresh.turns;
         self.router = fresh.router;
         self.mail.clear();
-        self.commits.clear();
+        self.reports.clear();
         self.replays.clear();
         self.pages.clear();
         self.questions.clear();
@@ -396,7 +449,9 @@ pub(crate) fn describe(packet: &Packet<'_>) -> String {
     match packet {
         Packet::Connack(connack) => {
             let code = connack.reason_code.code();
+            // One of them is the same for all.
             let told = connack.properties.user_properties.iter();
+            let told = told.filter(|(name, _)| *name != "durability");
             let told: String = told.map(|(name, value)| format!(" {name}={value}")).collect();
             format!("CONNACK {code:#04x} present={}{told}", connack.session_present)
         }

@@ -2,43 +2,62 @@
 
 use std::{sync::atomic::Ordering, time::SystemTime};
 
-use flotilla_core::counters::{ConnectOutcome, DropReason, packet_labels};
-use metrics::{Label, Unit, with_local_recorder};
+use flotilla_core::{
+    counters::{ConnectOutcome, DropReason, packet_labels},
+    histogram::{Bytes, Histogram, Nanoseconds, Pieces, Unit},
+};
+use metrics::{Label, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
 use super::{
     operations::{Operations, Serving},
     process::Process,
 };
-use crate::{
-    histogram::{BOUNDS, Histogram},
-    worker::Report,
-};
+use crate::worker::Report;
 
 #[cfg(test)]
 mod tests;
 
 const COMMIT_DURATION: &str = "flotilla_store_commit_duration_seconds";
+const SYNC_DURATION: &str = "flotilla_store_sync_duration_seconds";
+const COMMIT_MESSAGES: &str = "flotilla_store_commit_messages";
+const COMMIT_BYTES: &str = "flotilla_store_commit_bytes";
 const HANDSHAKE_DURATION: &str = "flotilla_tls_handshake_duration_seconds";
 
 /// Renders; keeps what histograms said last time, because only what came since may be added.
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
-    commits: Histogram,
-    handshakes: Histogram,
+    commits: Histogram<Nanoseconds>,
+    syncs: Histogram<Nanoseconds>,
+    commit_messages: Histogram<Pieces>,
+    commit_bytes: Histogram<Bytes>,
+    handshakes: Histogram<Nanoseconds>,
 }
 
 impl Metrics {
     /// With nothing counted.
     pub(crate) fn new() -> Self {
-        let with_buckets = |builder: PrometheusBuilder, name: &str| {
+        let seconds = Histogram::<Nanoseconds>::bounds();
+        let bounds = [
+            (COMMIT_DURATION, seconds),
+            (SYNC_DURATION, seconds),
+            (COMMIT_MESSAGES, Histogram::<Pieces>::bounds()),
+            (COMMIT_BYTES, Histogram::<Bytes>::bounds()),
+            (HANDSHAKE_DURATION, seconds),
+        ];
+        let builder = bounds.iter().fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
             builder
-                .set_buckets_for_metric(Matcher::Full(name.to_owned()), &BOUNDS)
+                .set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds)
                 .expect("there are bounds")
-        };
-        let builder = with_buckets(PrometheusBuilder::new(), COMMIT_DURATION);
-        let recorder = with_buckets(builder, HANDSHAKE_DURATION).build_recorder();
-        Self { recorder, commits: Histogram::default(), handshakes: Histogram::default() }
+        });
+        Self {
+            recorder: builder.build_recorder(),
+            commits: Histogram::default(),
+            syncs: Histogram::default(),
+            commit_messages: Histogram::default(),
+            commit_bytes: Histogram::default(),
+            handshakes: Histogram::default(),
+        }
     }
 
     /// The page. `report`: the sum over all workers; `None` while the store is being opened.
@@ -56,9 +75,28 @@ impl Metrics {
             stored(serving, report);
             add(
                 COMMIT_DURATION,
-                "From the end of a turn to the commit of what it wrote.",
+                "From the end of a turn until what it wrote is written to the log.",
                 &report.commits,
                 &mut self.commits,
+            );
+            let store = serving.shared.engine.counters();
+            add(
+                SYNC_DURATION,
+                "How long each sync of the log took; one serves all that wait for it.",
+                &store.syncs,
+                &mut self.syncs,
+            );
+            add(
+                COMMIT_MESSAGES,
+                "Messages of each commit.",
+                &store.commit_messages,
+                &mut self.commit_messages,
+            );
+            add(
+                COMMIT_BYTES,
+                "Bytes of the messages of each commit.",
+                &store.commit_bytes,
+                &mut self.commit_bytes,
             );
             add(
                 HANDSHAKE_DURATION,
@@ -297,14 +335,19 @@ fn gauge(name: &'static str, help: &'static str, value: u64, labels: &[(&'static
 }
 
 /// The mean of a bucket lies in the bucket, so counts and sum come out right.
-fn add(name: &'static str, help: &'static str, now: &Histogram, before: &mut Histogram) {
-    metrics::describe_histogram!(name, Unit::Seconds, help);
+fn add<U: Unit>(
+    name: &'static str,
+    help: &'static str,
+    now: &Histogram<U>,
+    before: &mut Histogram<U>,
+) {
+    metrics::describe_histogram!(name, help);
     let histogram = metrics::histogram!(name);
     for (bucket, before) in now.buckets.iter().zip(before.buckets) {
         let count = bucket.count.saturating_sub(before.count);
         if count > 0 {
-            let sum_ns = bucket.sum_ns.saturating_sub(before.sum_ns);
-            let mean = sum_ns as f64 / count as f64 / 1e9;
+            let sum = bucket.sum.saturating_sub(before.sum);
+            let mean = sum as f64 / count as f64 / U::SCALE;
             histogram.record_many(mean, usize::try_from(count).unwrap_or(usize::MAX));
         }
     }

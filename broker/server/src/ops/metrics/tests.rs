@@ -14,7 +14,7 @@ use crate::{
     auth::Checker,
     clock::Clock,
     commits::Commits,
-    config::{Overrides, Sync, load},
+    config::{Overrides, load},
     crew::Crew,
     net::listener::Listener,
     ops::shutdown::Alarm,
@@ -23,7 +23,8 @@ use crate::{
 
 fn operations() -> Operations {
     let listen = vec!["tcp://127.0.0.1:0".parse().unwrap()];
-    let settings = load(None, &Overrides { listen, ..Overrides::default() }).unwrap();
+    let mut settings = load(None, &Overrides { listen, ..Overrides::default() }).unwrap();
+    settings.node_name = "site-a".to_owned();
     let commits = Commits { mailboxes: Arc::new([]), alarm: Alarm::new().0 };
     let shared = Shared {
         router: RwLock::new(Router::default()),
@@ -34,8 +35,7 @@ fn operations() -> Operations {
         handshake_time: Duration::from_secs(1),
         clock: Clock::start(),
     };
-    let (name, clock) = ("site-a".to_owned(), shared.clock);
-    let operations = Operations::new(name, Sync::Always, clock, Arc::default());
+    let operations = Operations::new(&settings, shared.clock, Arc::default());
     operations.opened(Serving {
         listeners: vec![Listener::open(&settings.listeners[0], None).unwrap().0],
         shared: Arc::new(shared),
@@ -79,8 +79,8 @@ fn a_page_for_prometheus() {
     report.core.messages_received = [4, 2, 1];
     report.core.connections_open = 5;
     report.core.drop_deliveries(DropReason::QueueFull, 9);
-    report.commits.add(Duration::from_micros(300));
-    report.commits.add(Duration::from_micros(400));
+    report.commits.add_duration(Duration::from_micros(300));
+    report.commits.add_duration(Duration::from_micros(400));
     let series =
         parse(&metrics.render(&operations, Some((operations.serving.get().unwrap(), &report))));
     let of = |name: &str| series[name];
@@ -107,9 +107,9 @@ fn a_second_page_adds_only_what_is_new() {
     let mut metrics = Metrics::new();
     let mut report = Report::default();
     report.core.takeovers = 2;
-    report.commits.add(Duration::from_millis(2));
+    report.commits.add_duration(Duration::from_millis(2));
     metrics.render(&operations, Some((operations.serving.get().unwrap(), &report)));
-    report.commits.add(Duration::from_millis(4));
+    report.commits.add_duration(Duration::from_millis(4));
     let series =
         parse(&metrics.render(&operations, Some((operations.serving.get().unwrap(), &report))));
     assert_eq!(series["flotilla_takeovers_total"], 2.0);
