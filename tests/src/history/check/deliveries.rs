@@ -165,7 +165,7 @@ impl<'a> Deliveries<'a> {
             1 => self.judge_copies(copy, publication),
             _ => self.judge_exchange(copy),
         };
-        if is_new && !copy.retain {
+        if is_new && !copy.retain && self.was_due_at_first(copy, publication) {
             self.judge_order(copy, topic);
         }
     }
@@ -265,6 +265,15 @@ impl<'a> Deliveries<'a> {
             seen.on_connection = 0;
         }
         (seen, is_new)
+    }
+
+    /// False: it may come because it was sent again, behind what was sent after it the first time.
+    /// So it is when it was first sent before the subscription began.
+    fn was_due_at_first(&self, copy: Copy, publication: &Publication) -> bool {
+        let first = publication.first();
+        let windows = self.windows.certain(&publication.topic);
+        let mut windows = windows.iter();
+        publication.copies(copy.at) < 2 || windows.any(|it| (it.from..=it.until).contains(&first))
     }
 
     fn judge_order(&mut self, copy: Copy, topic: &Arc<str>) {

@@ -270,6 +270,12 @@ fn the_order_of_first_copies() {
     let mut again = story();
     again.publishes(1, 1).publishes(2, 1).gets(1, 1, false).gets(2, 1, false);
     again.connects("r", true).gets(1, 1, true).gets(2, 1, true).expect(&[]);
+    // The subscription began between the two, so the first one comes when it is sent again.
+    let mut begins = story();
+    begins.unsubscribes("r", "a/#").sends(1, 1);
+    begins.note("r", What::Subscribing { filter: "a/#".into() });
+    begins.sends(2, 1).gets(2, 1, false).cut(false).connects("r", true).connects("w", true);
+    begins.publishes(1, 1).publishes(2, 1).gets(1, 1, false).expect(&[]);
     // Of different QoS any order will do.
     let mut mixed = story();
     mixed.publishes(1, 1).publishes(2, 2).gets(2, 2, false).gets(1, 1, false).expect(&[]);
