@@ -1,6 +1,8 @@
 //! What a broker says of itself when it has started.
 
-use tracing::{info, warn};
+use flotilla_core::id::Position;
+use flotilla_store::UncleanStop;
+use tracing::{error, info, warn};
 
 use crate::{
     config::{ListenerSettings, ServerCertificate, Settings, Sync},
@@ -10,7 +12,7 @@ use crate::{
 
 impl Broker {
     /// One line a listener, where things are, what to try; the last line says "ready".
-    pub(crate) fn announce(&self, sessions: usize, retained: usize) {
+    pub(crate) fn announce(&self, sessions: usize, retained: usize, end: Position) {
         let settings = &self.settings;
         info!("flotilla {} as node {}", env!("CARGO_PKG_VERSION"), settings.node_name);
         for ((listener, _), settings) in self.listeners.iter().zip(&settings.listeners) {
@@ -30,11 +32,41 @@ impl Broker {
             "{sessions} sessions and {retained} retained messages recovered, {} workers",
             settings.workers
         );
+        if let Some(stop) = self.operations.serving.get().and_then(|it| it.unclean_stop.as_ref()) {
+            warn!("{}", recovery(stop, end));
+        }
+        let damage = self.shared.engine.damage();
+        if !damage.is_empty() {
+            let counts: Vec<_> =
+                damage.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+            error!(
+                "the store is damaged: {} set aside in '{}', everything else is served; check the \
+                 disk, and see `flotilla verify`",
+                counts.join(", "),
+                settings.data.join("quarantine").display()
+            );
+        }
         for ((listener, _), of_listener) in self.listeners.iter().zip(&settings.listeners) {
             info!("try: {}", line_to_try(listener, of_listener, settings));
         }
         info!("ready after {} ms", self.shared.clock.elapsed().as_millis());
     }
+}
+
+/// After a stop that was not clean.
+fn recovery(stop: &UncleanStop, end: Position) -> String {
+    let mut line = format!(
+        "the last stop was not clean ({}): {:.1} MiB of write-ahead log repeated and the records read \
+         in {:.1} s, the log ends at position {}",
+        if stop.machine_stopped { "the machine stopped" } else { "the broker was killed" },
+        stop.wal_bytes as f64 / f64::from(1 << 20),
+        stop.took.as_secs_f64(),
+        end.0
+    );
+    if let Some(place) = &stop.cut_off {
+        line.push_str(&format!("; the last write was cut off in {place}, which is normal"));
+    }
+    line
 }
 
 fn durability(settings: &Settings) -> String {

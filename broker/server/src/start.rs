@@ -140,16 +140,18 @@ impl Broker {
         let commits = Commits { mailboxes: Arc::clone(&mailboxes), alarm: alarm.clone() };
         let options = Options {
             sync_interval: settings.sync.interval(),
+            quarantine_dir: Some(settings.data.join("quarantine")),
             progress: Arc::clone(&progress),
             ..Options::default()
         };
-        let (rocks, recovered) = Rocks::open(&settings.data.join("store"), &options, commits)
+        let (rocks, mut recovered) = Rocks::open(&settings.data.join("store"), &options, commits)
             .map_err(|error| error.to_string())?;
         let rocks = Arc::new(rocks);
         let control = Control::start(&settings.data, Arc::clone(&rocks), Arc::clone(&operations))?;
         let engine: Arc<dyn Engine> = rocks;
 
         let (sessions, retained) = (recovered.sessions.len(), recovered.retained.len());
+        let (unclean_stop, end) = (recovered.unclean_stop.take(), recovered.end);
         progress.begin(Phase::Restoring, sessions as u64);
         let (shards, router) = recover(&settings, recovered, clock, &progress)?;
         progress.begin(Phase::Done, 0);
@@ -177,9 +179,10 @@ impl Broker {
         operations.opened(Serving {
             listeners: listeners.iter().map(|(listener, _)| Arc::clone(listener)).collect(),
             shared: Arc::clone(&shared),
+            unclean_stop,
         });
         let broker = Self { settings, listeners, operations, workers, shared, control, alarms };
-        broker.announce(sessions, retained);
+        broker.announce(sessions, retained, end);
         Ok(broker)
     }
 }

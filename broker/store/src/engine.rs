@@ -1,5 +1,7 @@
 //! The contract of whatever keeps the broker's log.
 
+use std::time::Duration;
+
 use flotilla_core::histogram::{Bytes, Histogram, Nanoseconds, Pieces};
 use flotilla_core::id::{Position, ShardId, Ticket};
 use flotilla_core::message::Message;
@@ -7,6 +9,7 @@ use flotilla_core::record::StoredSession;
 use flotilla_core::turn::{Batch, Page, Replay};
 
 use crate::error::Error;
+use crate::quarantine::Damage;
 
 /// Told of the fate of every batch, in the order of submission, one call at a time, from the
 /// engine's threads. Must not call the engine's [`Engine::close`].
@@ -63,6 +66,11 @@ pub trait Engine: Send + Sync + 'static {
     /// What the engine has done since it was opened.
     fn counters(&self) -> Counters;
 
+    /// What does not hold in what is stored, and was set aside since the engine was opened.
+    fn damage(&self) -> Damage {
+        Damage::new()
+    }
+
     /// Commits what was submitted, then closes. Further submissions are lost, further replays
     /// refused. Closing again changes nothing.
     ///
@@ -80,12 +88,29 @@ pub struct Recovered {
     pub retained: Vec<Message>,
     /// The position the next append will get; 1 in an empty log.
     pub end: Position,
+    /// What happened, if the engine was not closed.
+    pub unclean_stop: Option<UncleanStop>,
 }
 
 impl Default for Recovered {
     fn default() -> Self {
-        Self { sessions: Vec::new(), retained: Vec::new(), end: FIRST }
+        Self { sessions: Vec::new(), retained: Vec::new(), end: FIRST, unclean_stop: None }
     }
+}
+
+/// What was found after a stop that was not clean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UncleanStop {
+    /// The machine stopped too, not only the process: what was not synced may be gone.
+    pub machine_stopped: bool,
+    /// Bytes of write-ahead log that were repeated.
+    pub wal_bytes: u64,
+    /// How long repeating them and reading the records took.
+    pub took: Duration,
+    /// Where a write was cut off that had not been acknowledged, or not been synced.
+    pub cut_off: Option<String>,
+    /// Where the write-ahead log is damaged although valid records follow.
+    pub damaged_wal: Vec<String>,
 }
 
 /// The position of the first message of a log.

@@ -65,6 +65,33 @@ pub enum Error {
         /// What the operating system or RocksDB says.
         reason: String,
     },
+    /// A file without which nothing can be read is not what was written.
+    #[error(
+        "the store in '{}' cannot be opened: the file {file} is damaged ({reason}); nothing was \
+         changed. Restore the data directory from a snapshot; without one, move it away to begin \
+         with an empty one",
+        .dir.display()
+    )]
+    DamagedFile {
+        /// The directory.
+        dir: PathBuf,
+        /// The file in it.
+        file: String,
+        /// What does not hold.
+        reason: String,
+    },
+    /// Damaged records cannot be kept, so they are left where they are.
+    #[error(
+        "damaged records cannot be set aside in '{}': {reason}; nothing was changed, see that the \
+         disk has room and the directory can be written",
+        .dir.display()
+    )]
+    NoQuarantine {
+        /// Where they should go.
+        dir: PathBuf,
+        /// What the operating system says.
+        reason: String,
+    },
     /// A block of the log is not what was written.
     #[error(
         "the log is damaged at position {}: {reason}; check the disk, and restore the data \

@@ -9,6 +9,7 @@
 //! overtaken  client id                                  -> sealed number of messages
 //! retained   topic                                      -> sealed message
 //! meta       "format"                                   -> u32
+//!            "rebuilt/FAMILY"                           -> nothing
 //! ```
 //!
 //! Numbers are big endian, so that keys sort as they do. A Client Identifier cannot contain U+0000
@@ -32,6 +33,11 @@ pub(crate) const FAMILIES: [&str; 8] =
 
 /// In `meta`: the format of the store.
 pub(crate) const FORMAT: &[u8] = b"format";
+
+/// In `meta`: a complete copy of the family waits to take its place.
+pub(crate) fn rebuilt(name: &str) -> String {
+    format!("rebuilt/{name}")
+}
 
 const SEPARATOR: u8 = 0;
 

@@ -262,6 +262,7 @@ impl Stored {
             sessions: self.sessions.values().map(Session::recover).collect(),
             retained: self.retained.values().cloned().collect(),
             end: self.end(),
+            unclean_stop: None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use flotilla_core::durability::Durability;
-use flotilla_store::Progress;
+use flotilla_store::{Progress, UncleanStop};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -47,6 +47,8 @@ pub(crate) struct Serving {
     pub(crate) listeners: Vec<Arc<Listener>>,
     /// Everything that is counted.
     pub(crate) shared: Arc<Shared>,
+    /// How the broker before this one ended, if not in order.
+    pub(crate) unclean_stop: Option<UncleanStop>,
 }
 
 impl Operations {
@@ -76,7 +78,13 @@ impl Operations {
             return (true, page);
         };
         let is_well = serving.report().await.is_some();
-        let mut page = self.page(if is_well { "ok" } else { "stalled" });
+        let damage = serving.shared.engine.damage();
+        // Degraded serves: whoever asks only whether to start it anew must hear that all is well.
+        let mut page = self.page(match is_well {
+            false => "stalled",
+            true if damage.is_empty() => "ok",
+            true => "degraded",
+        });
         page["workers"] = json!(serving.shared.mailboxes.len());
         let rules = self.durability.rules().iter();
         let rules = rules.map(|(filter, class)| json!({ "filter": filter, "class": class.name() }));
@@ -87,6 +95,14 @@ impl Operations {
                 "rules": rules.collect::<Vec<_>>(),
             },
             "uncommitted_bytes": serving.shared.engine.uncommitted_bytes(),
+            "unclean_stop": serving.unclean_stop.as_ref().map(|stop| json!({
+                "machine_stopped": stop.machine_stopped,
+                "wal_bytes": stop.wal_bytes,
+                "seconds": stop.took.as_secs_f64(),
+                "cut_off": stop.cut_off,
+                "damaged_wal": stop.damaged_wal,
+            })),
+            "damaged": damage,
         });
         (is_well, page)
     }

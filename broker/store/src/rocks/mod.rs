@@ -1,30 +1,37 @@
 //! The engine on RocksDB.
 
+mod before;
 mod copy;
 mod lock;
+mod mark;
 mod open;
 mod options;
+mod rebuild;
 mod replay;
 mod writer;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use flotilla_core::id::Position;
 use flotilla_core::turn::{Batch, Page, Replay};
 use rocksdb::DB;
 
 use crate::commit::Committer;
-use crate::engine::{CommitSink, Counters, Engine, Recovered};
+use crate::engine::{CommitSink, Counters, Engine, Recovered, UncleanStop};
 use crate::error::Error;
 use crate::progress::Phase;
-use crate::recover;
+use crate::quarantine::{Damage, Quarantine};
+use crate::recover::{self, Found};
 
 pub use copy::copy_closed;
 pub use options::Options;
 
+use mark::Mark;
 use writer::Writer;
 
 /// The engine of the broker: one directory, one RocksDB database, one commit thread.
@@ -33,6 +40,8 @@ pub struct Rocks {
     committer: Committer,
     is_closed: AtomicBool,
     dir: PathBuf,
+    quarantine: Arc<Quarantine>,
+    mark: Mark,
 }
 
 /// What the commit thread and the readers share.
@@ -52,23 +61,40 @@ impl Rocks {
     ///
     /// # Errors
     /// When the directory cannot be used, is in use by another process, was written by a newer
-    /// program, or holds a damaged record.
+    /// program, or the list of its files is damaged. Damaged records are set aside instead, see
+    /// [`Engine::damage`].
     pub fn open(
         dir: &Path,
         options: &Options,
         sink: impl CommitSink,
     ) -> Result<(Self, Recovered), Error> {
         options.progress.begin(Phase::Opening, 0);
-        let db = open::open(dir, options)?;
-        let recovered = recover::recover(&db, &options.progress)?;
+        let began = Instant::now();
+        open::prepare(dir)?;
+        let quarantine = options.quarantine_dir.clone().unwrap_or_else(|| dir.join("quarantine"));
+        let quarantine = Arc::new(Quarantine::new(quarantine));
+        let before = before::look(dir, &quarantine)?;
+        let db = open::open(dir, options, before.skips_damage)?;
+        let unusable = |error: io::Error| {
+            let reason = format!("it cannot be marked as running: {error}");
+            Error::Unusable { dir: dir.to_path_buf(), reason }
+        };
+        let mark = Mark::set(dir).map_err(unusable)?;
+        let Found { mut recovered, unreadable } =
+            recover::recover(&db, &quarantine, &options.progress)?;
+        for name in unreadable {
+            rebuild::rebuild(&db, options, name, &recovered)?;
+        }
+        recovered.unclean_stop =
+            before.unclean.map(|unclean| UncleanStop { took: began.elapsed(), ..unclean });
         let end = AtomicU64::new(recovered.end.0);
         let store = Arc::new(Store { db: RwLock::new(db), end });
         let writer = Writer::new(Arc::clone(&store), recovered.end);
         let committer = Committer::start(writer, options.sync_interval, sink).map_err(|error| {
             Error::Unusable { dir: dir.to_path_buf(), reason: format!("no commit thread: {error}") }
         })?;
-        let rocks =
-            Self { store, committer, is_closed: AtomicBool::new(false), dir: dir.to_path_buf() };
+        let is_closed = AtomicBool::new(false);
+        let rocks = Self { store, committer, is_closed, dir: dir.to_path_buf(), quarantine, mark };
         Ok((rocks, recovered))
     }
 
@@ -98,9 +124,21 @@ impl Engine for Rocks {
         self.committer.counters()
     }
 
+    fn damage(&self) -> Damage {
+        self.quarantine.counts()
+    }
+
     fn close(&self) -> Result<(), Error> {
         self.is_closed.store(true, Ordering::Release);
-        self.committer.close()
+        self.committer.close()?;
+        self.mark.clear().map_err(|error| Error::Poisoned { reason: error.to_string() })
+    }
+}
+
+impl Drop for Rocks {
+    fn drop(&mut self) {
+        // Whoever wants to know the outcome closes before.
+        let _ = self.close();
     }
 }
 

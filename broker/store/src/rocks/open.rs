@@ -5,10 +5,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use rocksdb::{ColumnFamilyDescriptor, DB, WriteOptions};
+use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, WriteOptions};
 
 use super::options::Options;
-use super::unreadable;
+use super::{rebuild, unreadable};
 use crate::error::Error;
 use crate::keys;
 use crate::recover::family;
@@ -16,10 +16,17 @@ use crate::recover::family;
 /// The format this program writes, and the newest it reads.
 const FORMAT: u32 = 1;
 
-pub(super) fn open(dir: &Path, options: &Options) -> Result<DB, Error> {
-    prepare(dir)?;
+/// `skips_damage`: goes on behind damaged records of the write-ahead log, and writes what is left of
+/// it to tables, so that the damage is met once.
+pub(super) fn open(dir: &Path, options: &Options, skips_damage: bool) -> Result<DB, Error> {
     sync_write_ahead(dir)?;
-    let database = options.database();
+    let mut database = options.database();
+    if skips_damage {
+        database = database
+            .get_options_from_string("avoid_flush_during_recovery=false")
+            .expect("RocksDB knows the option");
+        database.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
+    }
     let mut families = options.families();
     // A newer program may have families that are not known here; RocksDB opens all or nothing, and
     // only an open store tells its format.
@@ -31,11 +38,12 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<DB, Error> {
     let db = DB::open_cf_descriptors(&database, dir, families)
         .map_err(|error| explain(dir, error.into_string()))?;
     check_format(&db, dir)?;
+    rebuild::finish(&db, options)?;
     Ok(db)
 }
 
 /// Makes the directory, or says why it cannot be used.
-fn prepare(dir: &Path) -> Result<(), Error> {
+pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
     let refused = |error: std::io::Error| {
         let reason = error.to_string();
         match error.kind() {
@@ -87,9 +95,23 @@ fn explain(dir: &Path, reason: String) -> Error {
         Error::InUse { dir }
     } else if says("Permission denied") || says("Read-only file system") {
         Error::Denied { dir, reason }
+    } else if says("Corruption") || says("No such file") {
+        Error::DamagedFile { dir, file: named_in(&reason), reason }
     } else {
         Error::Unusable { dir, reason }
     }
+}
+
+/// The first file that RocksDB's sentence names.
+fn named_in(reason: &str) -> String {
+    let is_name = |word: &&str| {
+        ["MANIFEST-", "CURRENT", "OPTIONS-"].iter().any(|start| word.starts_with(start))
+            || [".sst", ".log", ".ldb"].iter().any(|end| word.ends_with(end))
+    };
+    let mut words = reason.split(|c: char| !(c.is_ascii_alphanumeric() || "-.".contains(c)));
+    words
+        .find(|word| is_name(&word.trim_end_matches('.')))
+        .map_or_else(|| "list".to_owned(), |name| name.trim_end_matches('.').to_owned())
 }
 
 fn check_format(db: &DB, dir: &Path) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! How RocksDB is set up.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Options {
     pub open_files_max: u16,
     /// Threads that flush and compact in the background.
     pub background_threads: u8,
+    /// Where damaged records are kept; `None`: in `quarantine` within the store's directory.
+    pub quarantine_dir: Option<PathBuf>,
     /// Where the one who opens says how far it has come.
     pub progress: Arc<Progress>,
 }
@@ -46,6 +49,7 @@ impl Default for Options {
             wal_bytes_max: 128 * MIB as u64,
             open_files_max: 256,
             background_threads: 2,
+            quarantine_dir: None,
             progress: Arc::default(),
         }
     }
@@ -53,7 +57,7 @@ impl Default for Options {
 
 impl Options {
     /// Options of the database.
-    pub(super) fn database(&self) -> rocksdb::Options {
+    pub(crate) fn database(&self) -> rocksdb::Options {
         // Opening after an unclean end need not wait for tables to be written. This one option has
         // no setter.
         let mut options = rocksdb::Options::default()
@@ -79,7 +83,7 @@ impl Options {
     }
 
     /// The column families, each for what it holds.
-    pub(super) fn families(&self) -> Vec<ColumnFamilyDescriptor> {
+    pub(crate) fn families(&self) -> Vec<ColumnFamilyDescriptor> {
         let cache = Cache::new_lru_cache(self.cache_bytes_max);
         keys::FAMILIES
             .iter()
@@ -88,6 +92,11 @@ impl Options {
                 ColumnFamilyDescriptor::new(name, family)
             })
             .collect()
+    }
+
+    /// Options of a family of records that is made while the database is open.
+    pub(super) fn family(&self, name: &str) -> rocksdb::Options {
+        records(name, &Cache::new_lru_cache(self.cache_bytes_max))
     }
 }
 
@@ -138,10 +147,10 @@ fn tables(cache: &Cache) -> BlockBasedOptions {
 fn highest_cursor(key: &[u8], stored: Option<&[u8]>, written: &MergeOperands) -> Option<Vec<u8>> {
     let mut highest: Option<(u64, &[u8])> = None;
     for sealed in stored.into_iter().chain(written) {
-        // A damaged one fails the merge, which RocksDB reports as damage where it is read.
-        let cursor = encode::cursor(key, sealed).ok()?.0;
-        if highest.is_none_or(|(so_far, _)| so_far <= cursor) {
-            highest = Some((cursor, sealed));
+        // A merge that fails would stop whoever reads over it, so damage is handed on as it is.
+        let Ok(cursor) = encode::cursor(key, sealed) else { return Some(sealed.to_vec()) };
+        if highest.is_none_or(|(so_far, _)| so_far <= cursor.0) {
+            highest = Some((cursor.0, sealed));
         }
     }
     highest.map(|(_, sealed)| sealed.to_vec())
@@ -151,7 +160,8 @@ fn highest_cursor(key: &[u8], stored: Option<&[u8]>, written: &MergeOperands) ->
 fn sum_overtaken(key: &[u8], stored: Option<&[u8]>, written: &MergeOperands) -> Option<Vec<u8>> {
     let mut sum = 0_i64;
     for sealed in stored.into_iter().chain(written) {
-        sum = sum.saturating_add(encode::overtaken(key, sealed).ok()?);
+        let Ok(messages) = encode::overtaken(key, sealed) else { return Some(sealed.to_vec()) };
+        sum = sum.saturating_add(messages);
     }
     let mut record = Vec::new();
     encode::put_overtaken(key, sum, &mut record);

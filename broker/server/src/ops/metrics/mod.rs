@@ -261,6 +261,20 @@ fn stored(serving: &Serving, report: &Report) {
         "Messages that went into the log.",
         report.core.messages_stored,
     );
+    for (kind, damaged) in serving.shared.engine.damage() {
+        count_by(
+            "flotilla_store_damaged_total",
+            "What did not hold in the store and was set aside, by kind.",
+            damaged,
+            &[("kind", kind)],
+        );
+    }
+    gauge(
+        "flotilla_store_unclean_stop",
+        "1 when the broker before this one did not end in order.",
+        u64::from(serving.unclean_stop.is_some()),
+        &[],
+    );
     count("flotilla_store_commits_total", "Groups of batches written to the store.", store.commits);
     count("flotilla_store_batches_total", "Batches committed.", store.batches);
     count(

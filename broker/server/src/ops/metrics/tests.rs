@@ -39,6 +39,7 @@ fn operations() -> Operations {
     operations.opened(Serving {
         listeners: vec![Listener::open(&settings.listeners[0], None).unwrap().0],
         shared: Arc::new(shared),
+        unclean_stop: None,
     });
     operations
 }

@@ -1,0 +1,5 @@
+//! A damaged store: what is lost is told, and everything else is there.
+
+mod bench;
+mod records;
+mod stops;
