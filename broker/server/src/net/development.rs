@@ -1,12 +1,12 @@
 //! Certificates for a broker that was given none.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use flotilla_certs::{Authority, CERTIFICATE_FILE, LEAF_DAYS, ROOT_DAYS, check_host};
+use flotilla_certs::{Authority, CERTIFICATE_FILE, KEY_FILE, LEAF_DAYS, ROOT_DAYS, check_host};
 use x509_parser::pem::parse_x509_pem;
 
 /// Name of the server's certificate in its directory.
@@ -48,6 +48,9 @@ impl DevelopmentCertificate {
         let authority = if files.authority.exists() {
             Authority::load(dir)
         } else {
+            // The certificate is written last, so an authority without one was never used: its
+            // start was broken off.
+            remove(&dir.join(KEY_FILE))?;
             Authority::generate("Flotilla development CA", ROOT_DAYS)
                 .and_then(|authority| authority.save(dir).map(|()| authority))
         };
@@ -57,12 +60,8 @@ impl DevelopmentCertificate {
         }
         let issued = authority.and_then(|authority| authority.issue_server(&names, LEAF_DAYS));
         let issued = issued.map_err(|error| format!("no development certificate: {error}"))?;
-        for old in [&files.certificate, &files.key] {
-            if old.exists() {
-                fs::remove_file(old)
-                    .map_err(|error| format!("{} cannot be renewed: {error}", old.display()))?;
-            }
-        }
+        remove(&files.certificate)?;
+        remove(&files.key)?;
         issued.save(dir, SERVER).map_err(|error| format!("no development certificate: {error}"))?;
         Ok(files)
     }
@@ -73,6 +72,15 @@ impl DevelopmentCertificate {
         let Ok(certificate) = pem.parse_x509() else { return false };
         let end: SystemTime = certificate.validity().not_after.to_datetime().into();
         self.authority.exists() && self.key.exists() && end > SystemTime::now() + RENEWED_BEFORE
+    }
+}
+
+fn remove(old: &Path) -> Result<(), String> {
+    match fs::remove_file(old) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("{} cannot be renewed: {error}", old.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -94,6 +102,15 @@ mod tests {
         DevelopmentCertificate::make(&dir, "host").unwrap();
         assert!(files.is_good());
         assert_eq!(fs::read(&files.authority).unwrap(), authority);
+    }
+
+    #[test]
+    fn a_start_that_was_broken_off_is_no_obstacle() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(KEY_FILE), "an authority's").unwrap();
+        fs::write(dir.path().join("server.key"), "a server's").unwrap();
+        let files = DevelopmentCertificate::make(dir.path(), "host").unwrap();
+        assert!(files.is_good());
     }
 
     #[test]
