@@ -154,6 +154,18 @@ pub struct Look {
     pub found: HashMap<Arc<str>, Serial>,
 }
 
+/// What is not there any more when the broker is there again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loses {
+    /// Nothing that a client has seen: the process ended.
+    Nothing,
+    /// What was not acknowledged, even if somebody got it already: the power failed, and everything
+    /// is synced before it is acknowledged.
+    Unacknowledged,
+    /// Whatever was not synced, acknowledged or not; what is left is a prefix.
+    Unsynced,
+}
+
 /// A time in which the broker was not there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cut {
@@ -161,8 +173,15 @@ pub struct Cut {
     pub from: u64,
     /// It is there again.
     pub until: u64,
-    /// What was not on the disk is gone, acknowledged or not; what is left is a prefix.
-    pub loses_what_was_not_synced: bool,
+    /// What went with it.
+    pub loses: Loses,
+}
+
+impl Cut {
+    /// It may have taken what was acknowledged.
+    pub fn takes_acknowledged(&self) -> bool {
+        self.loses == Loses::Unsynced
+    }
 }
 
 /// Everything the checker knows.

@@ -15,7 +15,7 @@ mod witness;
 mod writer;
 
 pub use check::{Fault, Kind, Verdict, check};
-pub use event::{Clock, Cut, History, Look, Record, Serial, What};
+pub use event::{Clock, Cut, History, Look, Loses, Record, Serial, What};
 pub use looker::look_again_and_again;
 pub use reader::{Reader, Reading};
 pub use stage::{Alarm, Phase, Stage};

@@ -145,7 +145,7 @@ impl Reader {
                 subscription.is_there = None;
             }
         }
-        if !session_present {
+        if !session_present || may_have_lost {
             self.open.clear();
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Cut, Kind, Record, Verdict, check, look_again_and_again,
+    Cut, Kind, Loses, Record, Verdict, check, look_again_and_again,
     reader::{Reader, Reading},
     stage::{Phase, Stage},
     writer::{Writer, Writing},
@@ -23,10 +23,7 @@ pub enum Interruption {
     /// SIGTERM.
     Terminated,
     /// The machine lost its power, and with it what was not synced, if that was allowed.
-    PowerCut {
-        /// Whether acknowledged messages may be gone.
-        loses: bool,
-    },
+    PowerCut(Loses),
 }
 
 /// What is played.
@@ -137,12 +134,15 @@ pub fn play(
             stage.withdraw();
             let from = stage.clock.tick();
             let interruption = interrupt(&mut broker, &mut dice);
-            let loses = interruption == Interruption::PowerCut { loses: true };
+            let loses = match interruption {
+                Interruption::PowerCut(loses) => loses,
+                Interruption::Killed(_) | Interruption::Terminated => Loses::Nothing,
+            };
             let until = stage.clock.tick();
-            record.cuts.push(Cut { from, until, loses_what_was_not_synced: loses });
+            record.cuts.push(Cut { from, until, loses });
             eprintln!("round {round}: {interruption:?} at {from}, there again at {until}");
             summary.count(interruption, broker.started_in());
-            stage.next_round(loses);
+            stage.next_round(loses == Loses::Unsynced);
             stage.offer(&broker);
         }
         stage.set_phase(Phase::Settling);
@@ -172,7 +172,7 @@ impl Summary {
                 self.kills_in_start += in_start;
             }
             Interruption::Terminated => self.terminations += 1,
-            Interruption::PowerCut { .. } => self.power_cuts += 1,
+            Interruption::PowerCut(_) => self.power_cuts += 1,
         }
         self.slowest_start = self.slowest_start.max(started_in);
     }

@@ -17,6 +17,7 @@ mod foreign_clients;
 mod mutual_tls;
 mod operations;
 mod persons_path;
+mod power_cut;
 mod publish;
 mod publish_format;
 mod redelivery;

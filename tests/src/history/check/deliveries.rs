@@ -19,6 +19,8 @@ use crate::history::{Cut, History, Record, Serial, What};
 pub(super) struct Deliveries<'a> {
     history: &'a History,
     publications: &'a Publications,
+    cuts: &'a [Cut],
+    /// Those that may have taken what was acknowledged.
     lossy: Vec<Cut>,
     windows: Windows,
     possible: HashMap<Arc<str>, Merged>,
@@ -74,12 +76,13 @@ impl<'a> Deliveries<'a> {
     pub(super) fn new(
         history: &'a History,
         publications: &'a Publications,
-        record: &Record,
+        record: &'a Record,
     ) -> Self {
-        let lossy = record.cuts.iter().filter(|cut| cut.loses_what_was_not_synced);
+        let lossy = record.cuts.iter().filter(|cut| cut.takes_acknowledged());
         Self {
             history,
             publications,
+            cuts: &record.cuts,
             lossy: lossy.copied().collect(),
             windows: Windows::of(history, &record.cuts),
             possible: HashMap::new(),
@@ -202,7 +205,7 @@ impl<'a> Deliveries<'a> {
         if copy.retain {
             return false;
         }
-        let most = publication.copies(copy.at);
+        let most = publication.copies(copy.at, self.cuts);
         let (seen, is_new) = self.seen(copy);
         seen.first_hand += usize::from(!copy.dup);
         seen.on_connection += 1;
@@ -273,7 +276,8 @@ impl<'a> Deliveries<'a> {
         let first = publication.first();
         let windows = self.windows.certain(&publication.topic);
         let mut windows = windows.iter();
-        publication.copies(copy.at) < 2 || windows.any(|it| (it.from..=it.until).contains(&first))
+        publication.copies(copy.at, self.cuts) < 2
+            || windows.any(|it| (it.from..=it.until).contains(&first))
     }
 
     fn judge_order(&mut self, copy: Copy, topic: &Arc<str>) {

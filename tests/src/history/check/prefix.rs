@@ -12,7 +12,7 @@ pub(super) struct Survivors(Vec<(Cut, u64)>);
 /// first came to a client after it: all that had been acknowledged before this message was sent
 /// must be there, too.
 pub(super) fn survivors(record: &Record, publications: &Publications) -> Survivors {
-    let lossy = record.cuts.iter().filter(|cut| cut.loses_what_was_not_synced);
+    let lossy = record.cuts.iter().filter(|cut| cut.takes_acknowledged());
     let mut survivors: Vec<(Cut, u64)> = lossy.map(|cut| (*cut, 0)).collect();
     if survivors.is_empty() {
         return Survivors(survivors);

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::Verdict;
-use crate::history::{History, Serial, What};
+use crate::history::{Cut, History, Loses, Serial, What};
 
 /// One message.
 #[derive(Clone, Debug)]
@@ -32,9 +32,17 @@ impl Publication {
         self.sent[self.sent.len() - 1]
     }
 
-    /// How often the broker may have routed it until `at`: each time it was sent, at QoS 2 once.
-    pub(super) fn copies(&self, at: u64) -> usize {
-        if self.qos == 2 { 1 } else { self.sent.iter().filter(|sent| **sent < at).count() }
+    /// How often the broker may have routed it until `at`: each time it was sent, at QoS 2 once,
+    /// and again when it was sent again after a power cut.
+    pub(super) fn copies(&self, at: u64, cuts: &[Cut]) -> usize {
+        if self.qos == 1 {
+            return self.sent.iter().filter(|sent| **sent < at).count();
+        }
+        let is_sent_again = |cut: &&Cut| {
+            let again = self.sent.iter().any(|sent| cut.from < *sent && *sent < at);
+            cut.loses != Loses::Nothing && self.first() < cut.until && again
+        };
+        1 + cuts.iter().filter(is_sent_again).count()
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Kind, Verdict, check};
-use crate::history::{Cut, History, Look, Record, Serial, What};
+use crate::history::{Cut, History, Look, Loses, Record, Serial, What};
 
 /// Writes histories, one event after the other.
 #[derive(Default)]
@@ -85,10 +85,10 @@ impl Story {
         self.note("r", What::Released { packet_id })
     }
 
-    fn cut(&mut self, loses_what_was_not_synced: bool) -> &mut Self {
+    fn cut(&mut self, loses: Loses) -> &mut Self {
         let (from, until) = (self.now + 1, self.now + 2);
         self.now += 2;
-        self.record.cuts.push(Cut { from, until, loses_what_was_not_synced });
+        self.record.cuts.push(Cut { from, until, loses });
         self
     }
 
@@ -126,7 +126,12 @@ fn an_honest_broker_is_believed() {
         let mut story = story();
         story.publishes(1, qos).sends(2, qos).gets(1, qos, false);
         // Under way when the broker is killed: 2 was stored, or 2 was not.
-        story.cut(false).connects("w", true).sends(2, qos).acknowledged(2).connects("r", true);
+        story
+            .cut(Loses::Nothing)
+            .connects("w", true)
+            .sends(2, qos)
+            .acknowledged(2)
+            .connects("r", true);
         story.gets(2, qos, true).publishes(3, qos).gets(3, qos, false);
         story.expect(&[]);
         let verdict = story.verdict();
@@ -213,7 +218,12 @@ fn a_raised_qos() {
 #[test]
 fn qos_2_twice() {
     let mut story = story();
-    story.publishes(1, 2).gets(1, 2, false).cut(false).connects("r", true).gets(1, 2, true);
+    story
+        .publishes(1, 2)
+        .gets(1, 2, false)
+        .cut(Loses::Nothing)
+        .connects("r", true)
+        .gets(1, 2, true);
     story.expect(&[Kind::DeliveredTwice]);
 }
 
@@ -254,6 +264,23 @@ fn qos_1_sent_twice_may_come_twice() {
     story.connects("r", true).gets(1, 1, false).expect(&[Kind::DupMissing]);
 }
 
+/// The reader got it, the power failed before its acknowledgement, the writer sends it again.
+#[test]
+fn what_a_power_cut_takes_may_come_as_new() {
+    let mut qos_1 = story();
+    qos_1.sends(1, 2).gets(1, 1, false).cut(Loses::Unacknowledged).connects("w", true);
+    qos_1.sends(1, 2).acknowledged(1).connects("r", true).gets(1, 1, false).expect(&[]);
+    let mut killed = story();
+    killed.sends(1, 2).gets(1, 1, false).cut(Loses::Nothing).connects("w", true);
+    killed.sends(1, 2).acknowledged(1).connects("r", true).gets(1, 1, false);
+    killed.expect(&[Kind::DupMissing]);
+    // At QoS 2 it was on the disk before it was sent.
+    let mut qos_2 = story();
+    qos_2.sends(1, 2).gets(1, 2, false).cut(Loses::Unacknowledged).connects("w", true);
+    qos_2.sends(1, 2).acknowledged(1).connects("r", true).gets(1, 2, false);
+    qos_2.expect(&[Kind::DeliveredTwice]);
+}
+
 #[test]
 fn dup_of_what_cannot_have_been_sent_before() {
     let mut first_connection = story();
@@ -274,7 +301,12 @@ fn the_order_of_first_copies() {
     let mut begins = story();
     begins.unsubscribes("r", "a/#").sends(1, 1);
     begins.note("r", What::Subscribing { filter: "a/#".into() });
-    begins.sends(2, 1).gets(2, 1, false).cut(false).connects("r", true).connects("w", true);
+    begins
+        .sends(2, 1)
+        .gets(2, 1, false)
+        .cut(Loses::Nothing)
+        .connects("r", true)
+        .connects("w", true);
     begins.publishes(1, 1).publishes(2, 1).gets(1, 1, false).expect(&[]);
     // Of different QoS any order will do.
     let mut mixed = story();
@@ -310,7 +342,7 @@ fn the_end_of_a_session() {
     is_back.note("r", What::Leaving { ends_session: true }).connects("r", true);
     is_back.expect(&[Kind::SessionFromNowhere]);
     let mut killed = story();
-    killed.note("r", What::Leaving { ends_session: true }).cut(false).connects("r", true);
+    killed.note("r", What::Leaving { ends_session: true }).cut(Loses::Nothing).connects("r", true);
     killed.expect(&[]);
 }
 
@@ -351,7 +383,7 @@ fn the_retained_message_is_the_last_acknowledged_one() {
 fn or_one_that_was_under_way() {
     for found in [1, 2] {
         let mut story = retaining();
-        story.sends_on("ret/x", 2, 1, true, false).cut(false).looks(&[("ret/x", found)]);
+        story.sends_on("ret/x", 2, 1, true, false).cut(Loses::Nothing).looks(&[("ret/x", found)]);
         story.expect(&[]);
     }
     let mut later = retaining();
@@ -364,7 +396,7 @@ fn a_cut_that_loses_something_leaves_a_prefix() {
     let published = |until| {
         let mut story = story();
         (1..=until).for_each(|number| _ = story.publishes(number, 1));
-        story.cut(true).connects("w", true).connects("r", true);
+        story.cut(Loses::Unsynced).connects("w", true).connects("r", true);
         story
     };
     let mut prefix = published(3);
@@ -381,9 +413,9 @@ fn a_cut_that_loses_something_leaves_a_prefix() {
 #[test]
 fn a_cut_that_loses_something_may_take_sessions_and_retained_messages() {
     let mut session = story();
-    session.publishes(1, 1).cut(true).connects("r", false).expect(&[]);
+    session.publishes(1, 1).cut(Loses::Unsynced).connects("r", false).expect(&[]);
     let mut retained = retaining();
-    retained.cut(true).looks(&[]).expect(&[]);
+    retained.cut(Loses::Unsynced).looks(&[]).expect(&[]);
     retained.sends_on("ret/x", 2, 1, true, false).acknowledged(2);
     retained.looks(&[("ret/x", 1)]).expect(&[Kind::RetainedWrong]);
 }

@@ -47,7 +47,7 @@ impl Stretches {
 impl Windows {
     pub(super) fn of(history: &History, cuts: &[Cut]) -> Self {
         let mut windows = Self::default();
-        let mut lossy = cuts.iter().filter(|cut| cut.loses_what_was_not_synced).peekable();
+        let mut lossy = cuts.iter().filter(|cut| cut.takes_acknowledged()).peekable();
         let mut connecting = 0;
         for (at, what) in &history.events {
             while let Some(cut) = lossy.next_if(|cut| cut.until <= *at) {
