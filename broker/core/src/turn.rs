@@ -1,5 +1,7 @@
 //! What the outside must do at the end of a turn.
 
+use std::sync::Arc;
+
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::mail::Mail;
 use crate::message::Message;
@@ -182,6 +184,9 @@ impl Write {
     }
 }
 
+/// Topic Filters, each with the position from which on it counts; shared by the pages of a session.
+pub type ReplayFilters = Arc<[(Box<str>, Position)]>;
+
 /// A request for a page of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Replay {
@@ -194,7 +199,7 @@ pub struct Replay {
     /// The first position to look at.
     pub from: Position,
     /// Which messages: those a filter matches from its position on…
-    pub filters: Vec<(Box<str>, Position)>,
+    pub filters: ReplayFilters,
     /// …and those at these positions, whatever their topic; ascending.
     pub positions: Vec<Position>,
     /// The page ends after so many messages…

@@ -19,7 +19,8 @@ struct Queue<J> {
 }
 
 impl<J: Send + 'static> Crew<J> {
-    /// Starts `threads` threads that do `work` with each job; at most `jobs_max` jobs wait.
+    /// Starts `threads` threads that do `work` with the jobs that wait, at most `at_once` of them in
+    /// the order they came; at most `jobs_max` jobs wait.
     ///
     /// # Errors
     /// When the operating system has no thread left.
@@ -27,7 +28,8 @@ impl<J: Send + 'static> Crew<J> {
         name: &str,
         threads: usize,
         jobs_max: usize,
-        work: impl Fn(J) + Send + Sync + 'static,
+        at_once: usize,
+        work: impl Fn(Vec<J>) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let queue = Arc::new(Queue { jobs: Mutex::new(VecDeque::new()), arrived: Condvar::new() });
         let work = Arc::new(work);
@@ -35,7 +37,7 @@ impl<J: Send + 'static> Crew<J> {
             let (queue, work) = (Arc::clone(&queue), Arc::clone(&work));
             thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
                 loop {
-                    work(queue.pop());
+                    work(queue.take(at_once));
                 }
             })?;
         }
@@ -59,14 +61,14 @@ impl<J: Send + 'static> Crew<J> {
 }
 
 impl<J> Queue<J> {
-    fn pop(&self) -> J {
+    /// Waits for a job, and takes with it those that wait behind it.
+    fn take(&self, at_once: usize) -> Vec<J> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match jobs.pop_front() {
-                Some(job) => return job,
-                None => jobs = self.arrived.wait(jobs).unwrap_or_else(PoisonError::into_inner),
-            }
+        while jobs.is_empty() {
+            jobs = self.arrived.wait(jobs).unwrap_or_else(PoisonError::into_inner);
         }
+        let taken = at_once.clamp(1, jobs.len());
+        jobs.drain(..taken).collect()
     }
 }
 
@@ -83,25 +85,28 @@ mod tests {
 
     #[test]
     fn every_job_is_done_and_the_queue_has_an_end() {
-        let (done, results) = mpsc::channel();
-        let (go, gate) = mpsc::channel();
-        let gate = Mutex::new(gate);
-        let crew = Crew::start("test", 1, 2, move |job: u32| {
-            gate.lock().unwrap().recv().unwrap();
-            done.send(job).unwrap();
-        })
-        .unwrap();
-        let mut taken = Vec::new();
-        for job in 0..10 {
-            if crew.push(job).is_ok() {
-                taken.push(job);
+        for at_once in [1, 2, 3] {
+            let (done, results) = mpsc::channel();
+            let (go, gate) = mpsc::channel();
+            let gate = Mutex::new(gate);
+            let crew = Crew::start("test", 1, 2, at_once, move |jobs: Vec<u32>| {
+                assert!((1..=at_once).contains(&jobs.len()));
+                gate.lock().unwrap().recv().unwrap();
+                jobs.into_iter().for_each(|job| done.send(job).unwrap());
+            })
+            .unwrap();
+            let mut taken = Vec::new();
+            for job in 0..10 {
+                if crew.push(job).is_ok() {
+                    taken.push(job);
+                }
             }
+            // Two wait; up to as many more may already be in hand.
+            assert!((2..=2 + at_once).contains(&taken.len()), "{taken:?}");
+            for _ in &taken {
+                go.send(()).unwrap();
+            }
+            assert_eq!(results.iter().take(taken.len()).collect::<Vec<_>>(), taken);
         }
-        // Two wait; one more may already be in hand.
-        assert!((2..=3).contains(&taken.len()), "{taken:?}");
-        for _ in &taken {
-            go.send(()).unwrap();
-        }
-        assert_eq!(results.iter().take(taken.len()).collect::<Vec<_>>(), taken);
     }
 }

@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use flotilla_core::{id::ShardId, router::Router, shard::Shard, turn::Replay};
+use flotilla_core::{
+    id::ShardId,
+    router::Router,
+    shard::Shard,
+    turn::{Page, Replay},
+};
 use flotilla_store::{Engine, Options, Phase, Progress, Recovered, Rocks};
 use rustls::crypto::aws_lc_rs;
 use tokio::{runtime::Builder, sync::mpsc};
@@ -44,6 +49,8 @@ use crate::{
 
 /// Threads that read pages of the log: one may wait for the disk while the other computes.
 const READERS: usize = 2;
+/// So many pages are read together at most.
+const PAGES_AT_ONCE: usize = 1024;
 
 /// Runs the broker.
 pub(crate) fn serve(arguments: &cli::Serve, log: &cli::Log) -> ExitCode {
@@ -220,17 +227,32 @@ fn recover(
     Ok((shards, router))
 }
 
+/// Whoever waits for a page at the same time gets it from the same reading of the log.
 fn readers(engine: &Arc<dyn Engine>) -> std::io::Result<Crew<(Replay, Arc<Mailbox>)>> {
     let engine = Arc::clone(engine);
-    Crew::start("reader", READERS, usize::MAX, move |(replay, mailbox): (Replay, Arc<Mailbox>)| {
-        mailbox.push(match engine.replay(&replay) {
+    let read = move |jobs: Vec<(Replay, Arc<Mailbox>)>| {
+        let (replays, mailboxes): (Vec<Replay>, Vec<Arc<Mailbox>>) = jobs.into_iter().unzip();
+        let pages = engine.replay(&replays);
+        let answer = |(page, replay): (Result<Page, _>, &Replay)| match page {
             Ok(page) => Inbound::Replayed(page),
             Err(error) => {
                 error!("client {} was disconnected: {error}", replay.client_id);
                 Inbound::Unreadable(replay.session)
             }
-        });
-    })
+        };
+        let answers = pages.into_iter().zip(&replays).map(answer);
+        let mut by_mailbox: Vec<(&Arc<Mailbox>, Vec<Inbound>)> = Vec::new();
+        for (mailbox, answer) in mailboxes.iter().zip(answers) {
+            match by_mailbox.iter_mut().find(|(known, _)| Arc::ptr_eq(known, mailbox)) {
+                Some((_, answers)) => answers.push(answer),
+                None => by_mailbox.push((mailbox, vec![answer])),
+            }
+        }
+        for (mailbox, answers) in by_mailbox {
+            mailbox.push_all(answers);
+        }
+    };
+    Crew::start("reader", READERS, usize::MAX, PAGES_AT_ONCE, read)
 }
 
 fn open_operations(address: SocketAddr) -> Result<TcpListener, String> {

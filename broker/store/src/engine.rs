@@ -50,15 +50,16 @@ pub trait Engine: Send + Sync + 'static {
     /// not at all. After poisoning or [`Engine::close`] the batch is dropped.
     fn submit(&self, batch: Batch);
 
-    /// Reads a page of the log; complete up to [`Page::next`]. Blocks on the disk. Sees every batch
-    /// that has been reported committed.
+    /// Reads a page of the log for each replay, in this order; complete up to [`Page::next`]. Blocks
+    /// on the disk. Sees every batch that has been reported committed. What several of them want
+    /// is read once, so ask for all that wait together.
     ///
     /// The work for one page is bounded, so a page may hold few messages or none although the end
     /// is not reached: [`Page::next`] has moved on, ask again from there.
     ///
     /// # Errors
-    /// When the log cannot be read, a record is damaged, or a position that should be there is not.
-    fn replay(&self, replay: &Replay) -> Result<Page, Error>;
+    /// When the log cannot be read, or a message that may be wanted is damaged or missing.
+    fn replay(&self, replays: &[Replay]) -> Vec<Result<Page, Error>>;
 
     /// Bytes submitted but not yet committed: messages and records, about what they hold in memory.
     fn uncommitted_bytes(&self) -> usize;
@@ -129,6 +130,9 @@ pub struct Counters {
     pub messages: u64,
     /// Bytes of those messages.
     pub message_bytes: u64,
+    /// How often the index of the log could not be written, or was damaged or missing where it was
+    /// needed, so that blocks were read that it would have spared. No message is lost by that.
+    pub index_faults: u64,
     /// Nanoseconds spent in writing commits.
     pub commit_ns: u64,
     /// Messages of each commit.

@@ -32,6 +32,20 @@ pub enum Error {
         /// The newest format this program reads.
         known: u32,
     },
+    /// The directory was written by a program before the first release.
+    #[error(
+        "the store in '{}' has format {found}, which was never released, this program reads format \
+         {known}: use another directory, or move this one away",
+        .dir.display()
+    )]
+    OlderFormat {
+        /// The directory.
+        dir: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format this program reads.
+        known: u32,
+    },
     /// The path exists, as something else.
     #[error(
         "'{}' is not a directory: name a directory for the store, or move the file away",

@@ -75,9 +75,12 @@ impl<E: Engine> Engine for Faulty<E> {
         }
     }
 
-    fn replay(&self, replay: &Replay) -> Result<Page, Error> {
+    fn replay(&self, replays: &[Replay]) -> Vec<Result<Page, Error>> {
         let failing = self.faults.lock().failing_replay.clone();
-        failing.map_or_else(|| self.inner.replay(replay), Err)
+        match failing {
+            Some(error) => replays.iter().map(|_| Err(error.clone())).collect(),
+            None => self.inner.replay(replays),
+        }
     }
 
     fn uncommitted_bytes(&self) -> usize {

@@ -1,7 +1,10 @@
 //! Keys of the column families.
 //!
 //! ```text
-//! log        partition u16 = 0 | first position u64     -> block
+//! log        first position u64                         -> block
+//! log/…      first position u64                         -> block of the partition of that name
+//! segments   first position u64                         -> sealed account of a segment
+//! index      first position of a segment u64 | page u16 -> sealed page of its index
 //! sessions   client id                                  -> sealed session record
 //! cursors    client id                                  -> sealed position
 //! inbound    client id | 0x00 | packet id u16           -> nothing
@@ -10,6 +13,7 @@
 //! retained   topic                                      -> sealed message
 //! meta       "format"                                   -> u32
 //!            "rebuilt/FAMILY"                           -> nothing
+//!            "begin/" family of a partition             -> u64: its blocks below were cleaned
 //! ```
 //!
 //! Numbers are big endian, so that keys sort as they do. A Client Identifier cannot contain U+0000
@@ -19,7 +23,10 @@
 use flotilla_core::id::Position;
 use flotilla_mqtt::PacketId;
 
+/// The partition without a name.
 pub(crate) const LOG: &str = "log";
+pub(crate) const SEGMENTS: &str = "segments";
+pub(crate) const INDEX: &str = "index";
 pub(crate) const SESSIONS: &str = "sessions";
 pub(crate) const CURSORS: &str = "cursors";
 pub(crate) const INBOUND: &str = "inbound";
@@ -27,9 +34,9 @@ pub(crate) const OUTBOUND: &str = "outbound";
 pub(crate) const OVERTAKEN: &str = "overtaken";
 pub(crate) const RETAINED: &str = "retained";
 pub(crate) const META: &str = "meta";
-/// All of them.
-pub(crate) const FAMILIES: [&str; 8] =
-    [LOG, SESSIONS, CURSORS, INBOUND, OUTBOUND, OVERTAKEN, RETAINED, META];
+/// All of them, but for the partitions with a name.
+pub(crate) const FAMILIES: [&str; 10] =
+    [LOG, SEGMENTS, INDEX, SESSIONS, CURSORS, INBOUND, OUTBOUND, OVERTAKEN, RETAINED, META];
 
 /// In `meta`: the format of the store.
 pub(crate) const FORMAT: &[u8] = b"format";
@@ -41,21 +48,21 @@ pub(crate) fn rebuilt(name: &str) -> String {
 
 const SEPARATOR: u8 = 0;
 
-/// The log has one partition so far.
-const PARTITION: u16 = 0;
+/// Key of the block or segment whose first message is at `first`.
+pub(crate) fn first(first: Position) -> [u8; 8] {
+    first.0.to_be_bytes()
+}
 
-/// Key of the block whose first message is at `first`.
-pub(crate) fn block(first: Position) -> [u8; 10] {
-    let [a, b] = PARTITION.to_be_bytes();
-    let [c, d, e, f, g, h, i, j] = first.0.to_be_bytes();
+/// Key of a page of the index of the segment whose first message is at `first`.
+pub(crate) fn index_page(first: Position, page: u16) -> [u8; 10] {
+    let [a, b, c, d, e, f, g, h] = first.0.to_be_bytes();
+    let [i, j] = page.to_be_bytes();
     [a, b, c, d, e, f, g, h, i, j]
 }
 
-/// Where the block with this key begins. `None` if it is no key of the log.
-pub(crate) fn block_first(key: &[u8]) -> Option<Position> {
-    let (partition, first) = key.split_first_chunk::<2>()?;
-    let first = u64::from_be_bytes(first.try_into().ok()?);
-    (u16::from_be_bytes(*partition) == PARTITION).then_some(Position(first))
+/// In `meta`: below which position the blocks of the partition in this family were cleaned.
+pub(crate) fn begin(family: &str) -> Vec<u8> {
+    [b"begin/", family.as_bytes()].concat()
 }
 
 /// What all keys of a client begin with, in `inbound` and `outbound`.
@@ -97,7 +104,7 @@ pub(crate) fn packet_id(suffix: &[u8]) -> Option<PacketId> {
     PacketId::new(u16::from_be_bytes(suffix.try_into().ok()?))
 }
 
-/// The suffix of a key of `outbound`.
+/// The suffix of a key of `outbound`, a key of `segments` or of the log, a position in `meta`.
 pub(crate) fn position(suffix: &[u8]) -> Option<Position> {
     Some(Position(u64::from_be_bytes(suffix.try_into().ok()?)))
 }
@@ -108,9 +115,9 @@ mod tests {
 
     #[test]
     fn keys_are_read_back() {
-        assert_eq!(block_first(&block(Position(258))), Some(Position(258)));
-        assert_eq!(block_first(b"\0\x01\0\0\0\0\0\0\0\x01"), None, "another partition");
-        assert_eq!(block_first(b"short"), None);
+        assert_eq!(position(&first(Position(258))), Some(Position(258)));
+        assert_eq!(index_page(Position(258), 3), *b"\0\0\0\0\0\0\x01\x02\0\x03");
+        assert_eq!(begin("log/a"), b"begin/log/a");
 
         let id = PacketId::new(0x0100).unwrap();
         let key = inbound("client", id);

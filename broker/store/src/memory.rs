@@ -14,8 +14,9 @@ use flotilla_mqtt::PacketId;
 use crate::batch::Revisions;
 use crate::engine::{CommitSink, Counters, Engine, FIRST, Recovered};
 use crate::error::Error;
+use crate::hash::topic_hash;
 use crate::page::Filling;
-use crate::wanted::{Wanted, topic_hash};
+use crate::wanted::Wanted;
 
 /// An engine that keeps everything in memory: for tests and the simulator. It has no thread, reads
 /// no clock, and loses everything when it is dropped; its log is never cleaned.
@@ -132,9 +133,12 @@ impl Engine for Memory {
         }
     }
 
-    fn replay(&self, replay: &Replay) -> Result<Page, Error> {
+    fn replay(&self, replays: &[Replay]) -> Vec<Result<Page, Error>> {
         let state = self.lock();
-        if state.is_closed { Err(Error::Closed) } else { state.stored.replay(replay) }
+        let answer = |replay| {
+            if state.is_closed { Err(Error::Closed) } else { state.stored.replay(replay) }
+        };
+        replays.iter().map(answer).collect()
     }
 
     fn uncommitted_bytes(&self) -> usize {
@@ -272,16 +276,23 @@ impl Stored {
         if from > end {
             return Err(Error::PastEnd { from, end });
         }
-        let mut wanted = Wanted::new(replay);
+        let mut wanted = Wanted::default();
+        wanted.add(0, replay);
         let mut page = Filling::new(replay, from);
         for (offset, message) in self.log.iter().enumerate().skip((from.0 - FIRST.0) as usize) {
             let position = FIRST.plus(offset as u64);
-            let topic = message.topic();
-            if wanted.is_wanted(position, topic, topic_hash(topic), message.addressee()) {
-                if !page.has_room(message.as_bytes().len()) {
-                    return Ok(page.finish(position, end));
-                }
+            if page.is_full_at(position) {
+                break;
+            }
+            let mut is_wanted = !wanted.addressed(message.addressee()).is_empty();
+            if message.addressee().is_empty() {
+                let topic = message.topic();
+                is_wanted = false;
+                wanted.each(position, topic, topic_hash(topic), |_| is_wanted = true);
+            }
+            if is_wanted {
                 page.push(position, message.clone());
+                page.settle();
             }
         }
         Ok(page.finish(end, end))

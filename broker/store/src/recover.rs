@@ -12,11 +12,10 @@ use rocksdb::{BoundColumnFamily, DB, WriteBatch, WriteOptions};
 use crate::encode;
 use crate::engine::{FIRST, Recovered};
 use crate::error::Error;
+use crate::keys;
 use crate::progress::{Phase, Progress};
 use crate::quarantine::{Damaged, Quarantine};
-use crate::rocks::unreadable;
 use crate::scan::{Hole, Scan, files_of};
-use crate::{block, keys};
 
 /// What a store holds, and what has to be written anew.
 pub(crate) struct Found {
@@ -25,12 +24,14 @@ pub(crate) struct Found {
     pub(crate) unreadable: BTreeSet<&'static str>,
 }
 
-/// Reads everything but the backlog. Each family is read once from its first key to its last; all
+/// Reads everything but the log, which ends at `log_end`. Each family is read once from its first
+/// key to its last; all
 /// have the records of a client at the same place.
 ///
 /// What is damaged is in quarantine and out of the store when this returns.
 pub(crate) fn recover(
     db: &DB,
+    log_end: Position,
     quarantine: &Quarantine,
     progress: &Progress,
 ) -> Result<Found, Error> {
@@ -71,7 +72,7 @@ pub(crate) fn recover(
     progress.begin(Phase::ReadingRetained, estimate(db, keys::RETAINED));
     let mut retained = Scan::new(db, keys::RETAINED);
     recovered.retained = desk.retained(&mut retained, progress)?;
-    recovered.end = desk.end(&recovered.sessions)?;
+    recovered.end = desk.end(log_end, &recovered.sessions)?;
 
     let OfClient { cursors, inbound, outbound, overtaken } = of_client;
     let scans = [records, cursors, inbound, outbound, overtaken, retained];
@@ -171,8 +172,7 @@ impl Desk<'_> {
 
     /// Where the log ends: behind its last block, and behind everything that a session has read. No
     /// position may be given twice.
-    fn end(&mut self, sessions: &[StoredSession]) -> Result<Position, Error> {
-        let end = end(self.db)?;
+    fn end(&mut self, end: Position, sessions: &[StoredSession]) -> Result<Position, Error> {
         let read = sessions.iter().map(read_up_to).max().unwrap_or(end);
         if read > end {
             let lost = format!(
@@ -180,7 +180,7 @@ impl Desk<'_> {
                 end.0, read.0
             );
             let (kind, reason) = (kind(keys::LOG), "its last blocks are missing".to_owned());
-            let key = &keys::block(end);
+            let key = &keys::first(end);
             self.quarantine.set_aside(&Damaged { kind, key, bytes: &[], reason, lost })?;
         }
         Ok(end.max(read))
@@ -399,20 +399,6 @@ fn lost_session(key: &[u8]) -> String {
 fn estimate(db: &DB, name: &str) -> u64 {
     let keys = db.property_int_value_cf(&family(db, name), "rocksdb.estimate-num-keys");
     keys.ok().flatten().unwrap_or(0)
-}
-
-/// Where the log ends: behind its last block.
-fn end(db: &DB) -> Result<Position, Error> {
-    let mut blocks = db.raw_iterator_cf(&family(db, keys::LOG));
-    blocks.seek_to_last();
-    let Some((key, value)) = blocks.item() else {
-        blocks.status().map_err(unreadable)?;
-        return Ok(FIRST);
-    };
-    let first = keys::block_first(key).unwrap_or_default();
-    let block = block::Block::decode(value)
-        .map_err(|error| Error::Damaged { position: first, reason: error.to_string() })?;
-    Ok(block.end())
 }
 
 /// A family that was opened with the database.

@@ -1,114 +1,141 @@
-//! Which messages of the log a replay is for.
+//! Which messages of the log are wanted, and by which of many replays.
 
 use std::collections::HashMap;
 
 use flotilla_core::id::Position;
 use flotilla_core::turn::Replay;
 use flotilla_mqtt::topic;
-use twox_hash::XxHash3_64;
 
-/// The hash by which topics are compared first.
-pub(crate) fn topic_hash(topic: &str) -> u32 {
-    XxHash3_64::oneshot(topic.as_bytes()) as u32
+use crate::hash::{BySpread, literal_prefix};
+
+/// So many answers are kept at most.
+const KNOWN_MAX: usize = 256 * 1024;
+
+/// Decides for each message which replays it is for. A session may have a thousand filters, and a
+/// thousand sessions may read at once, so filters are found by the levels before their first
+/// wildcard, each is matched once for all that have it, and the answer for a topic is kept for its
+/// next message.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted<'a> {
+    filters: Vec<Filter<'a>>,
+    by_filter: HashMap<&'a str, u32>,
+    /// By the levels before the first wildcard.
+    by_prefix: HashMap<&'a str, Vec<u32>>,
+    /// Those that begin with a wildcard or are shared.
+    unprefixed: Vec<u32>,
+    /// By Client Identifier.
+    addressees: HashMap<&'a str, Vec<u32>>,
+    /// Those that want a position whatever its topic.
+    positions: HashMap<u64, Vec<u32>, BySpread>,
+    /// By hash: a topic and the filters that match it. One topic a hash; the one that comes later is
+    /// matched each time.
+    known: HashMap<u32, Known, BySpread>,
+    /// The filters of all answers, those of one behind each other.
+    matching: Vec<u32>,
 }
 
-/// A filter and the position from which on it counts.
-type From<'a> = (&'a str, Position);
-
-/// Decides for each message of a replay. A session may have a thousand filters and the log a
-/// million messages, so filters are found by the levels before their first wildcard, and the answer
-/// for a topic is kept for its next message.
 #[derive(Debug)]
-pub(crate) struct Wanted<'a> {
-    client_id: &'a str,
-    /// Ascending.
-    positions: &'a [Position],
-    /// By the levels before the first wildcard.
-    by_prefix: HashMap<&'a str, Vec<From<'a>>>,
-    /// Those that begin with a wildcard or are shared.
-    unprefixed: Vec<From<'a>>,
-    /// By hash: a topic, and the lowest position from which on a filter matches it. One topic a
-    /// hash; the one that comes later is computed each time. As large as the page's scan at most.
-    known: HashMap<u32, (Box<str>, Option<Position>)>,
+struct Filter<'a> {
+    text: &'a str,
+    /// The replays that have it, and from which position on it counts.
+    wants: Vec<(u32, Position)>,
+}
+
+#[derive(Debug)]
+struct Known {
+    topic: Box<str>,
+    start: u32,
+    end: u32,
 }
 
 impl<'a> Wanted<'a> {
-    pub(crate) fn new(replay: &'a Replay) -> Self {
-        let mut by_prefix: HashMap<&str, Vec<From<'_>>> = HashMap::new();
-        let mut unprefixed = Vec::new();
-        for (filter, start) in &replay.filters {
-            match literal_prefix(filter) {
-                Some(prefix) => by_prefix.entry(prefix).or_default().push((filter, *start)),
-                None => unprefixed.push((&**filter, *start)),
-            }
+    /// Adds a replay: that with this number among those that are decided for together.
+    pub(crate) fn add(&mut self, number: u32, replay: &'a Replay) {
+        for (filter, start) in &replay.filters[..] {
+            let at = self.filter(filter);
+            self.filters[at as usize].wants.push((number, *start));
         }
-        Self {
-            client_id: replay.client_id.as_str(),
-            positions: &replay.positions,
-            by_prefix,
-            unprefixed,
-            known: HashMap::new(),
+        self.addressees.entry(replay.client_id.as_str()).or_default().push(number);
+        for position in &replay.positions {
+            self.positions.entry(position.0).or_default().push(number);
         }
     }
 
-    /// Whether the message at `position` is wanted. `addressee`: empty if it is for whoever
-    /// subscribes; `hash`: that of the topic.
-    pub(crate) fn is_wanted(
+    fn filter(&mut self, filter: &'a str) -> u32 {
+        let new = u32::try_from(self.filters.len()).expect("filters are bounded by their sessions");
+        let at = *self.by_filter.entry(filter).or_insert(new);
+        if at == new {
+            self.filters.push(Filter { text: filter, wants: Vec::new() });
+            match literal_prefix(filter) {
+                Some(prefix) => self.by_prefix.entry(prefix).or_default().push(at),
+                None => self.unprefixed.push(at),
+            }
+            self.known.clear();
+            self.matching.clear();
+        }
+        at
+    }
+
+    /// Calls `take` with each replay that wants the message at `position`, perhaps more than once.
+    /// `hash`: that of the topic.
+    pub(crate) fn each(
         &mut self,
         position: Position,
         topic: &str,
         hash: u32,
-        addressee: &str,
-    ) -> bool {
-        if !addressee.is_empty() {
-            return addressee == self.client_id;
-        }
-        self.start_of(topic, hash).is_some_and(|start| start <= position)
-            || self.positions.binary_search(&position).is_ok()
-    }
-
-    fn start_of(&mut self, topic: &str, hash: u32) -> Option<Position> {
-        if let Some((known, start)) = self.known.get(&hash) {
-            if **known == *topic {
-                return *start;
+        mut take: impl FnMut(u32),
+    ) {
+        let (start, end) = self.matching(topic, hash);
+        for &filter in &self.matching[start..end] {
+            for &(replay, from) in &self.filters[filter as usize].wants {
+                if from <= position {
+                    take(replay);
+                }
             }
-            return self.lowest_start(topic);
         }
-        let start = self.lowest_start(topic);
-        self.known.insert(hash, (Box::from(topic), start));
-        start
+        if !self.positions.is_empty() {
+            self.positions.get(&position.0).into_iter().flatten().copied().for_each(take);
+        }
     }
 
-    fn lowest_start(&self, topic: &str) -> Option<Position> {
+    /// The replays of the session of that name.
+    pub(crate) fn addressed(&self, client_id: &str) -> &[u32] {
+        self.addressees.get(client_id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where in `matching` the filters are that match a topic.
+    fn matching(&mut self, topic: &str, hash: u32) -> (usize, usize) {
+        let known = self.known.get(&hash);
+        if let Some(known) = known.filter(|known| *known.topic == *topic) {
+            return (known.start as usize, known.end as usize);
+        }
+        let is_new = known.is_none();
+        if self.known.len() + self.matching.len() > KNOWN_MAX {
+            self.known.clear();
+            self.matching.clear();
+        }
+        let start = self.matching.len();
         let ends = topic.match_indices('/').map(|(at, _)| at).chain([topic.len()]);
-        ends.filter_map(|end| self.by_prefix.get(&topic[..end]))
+        let found = ends
+            .filter_map(|end| self.by_prefix.get(&topic[..end]))
             .flatten()
             .chain(&self.unprefixed)
-            .filter(|(filter, _)| topic::matches(filter, topic))
-            .map(|&(_, start)| start)
-            .min()
-    }
-}
-
-/// The levels before the first wildcard: only topics that begin with them can match. `None` if there
-/// are none, or if the filter is matched by a part of it.
-fn literal_prefix(filter: &str) -> Option<&str> {
-    if filter.starts_with("$share/") {
-        return None;
-    }
-    let mut end = None;
-    for level in topic::levels(filter) {
-        if level == "+" || level == "#" {
-            break;
+            .filter(|filter| topic::matches(self.filters[**filter as usize].text, topic));
+        self.matching.extend(found);
+        let end = self.matching.len();
+        if is_new {
+            let short = |at: usize| u32::try_from(at).expect("bounded");
+            let (start, end) = (short(start), short(end));
+            self.known.insert(hash, Known { topic: Box::from(topic), start, end });
         }
-        end = Some(end.map_or(0, |end| end + 1) + level.len());
+        (start, end)
     }
-    end.map(|end| &filter[..end])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::topic_hash;
     use flotilla_core::id::{ClientId, SessionKey};
 
     fn replay(filters: &[(&str, u64)], positions: &[u64]) -> Replay {
@@ -124,73 +151,85 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_filter_is_found_by_its_literal_levels() {
-        for (filter, prefix) in [
-            ("a/b/c", Some("a/b/c")),
-            ("a/b/#", Some("a/b")),
-            ("a/+/c", Some("a")),
-            ("/+", Some("")),
-            ("/", Some("/")),
-            ("//#", Some("/")),
-            ("é/+", Some("é")),
-            ("#", None),
-            ("+/a", None),
-            ("$share/g/a/b", None),
-        ] {
-            assert_eq!(literal_prefix(filter), prefix, "{filter}");
+    fn wanted(replays: &[Replay]) -> Wanted<'_> {
+        let mut wanted = Wanted::default();
+        for (number, replay) in (0..).zip(replays) {
+            wanted.add(number, replay);
         }
+        wanted
+    }
+
+    /// By whom, each once.
+    fn by(wanted: &mut Wanted<'_>, position: u64, topic: &str, hash: u32) -> Vec<u32> {
+        let mut replays = Vec::new();
+        wanted.each(Position(position), topic, hash, |replay| replays.push(replay));
+        replays.sort_unstable();
+        replays.dedup();
+        replays
     }
 
     #[test]
     fn answers_are_those_of_matches() {
         let filters = [
             "#", "+", "a", "a/#", "a/b", "a/+/c", "/+", "/", "//#", "+/b", "$SYS/#", "é/#", "a//b",
+            "a",
         ];
         let topics = [
             "a", "a/b", "a/b/c", "/", "/a", "//", "//a", "b", "x/b", "$SYS", "$SYS/a", "é", "é/b",
             "a//b", "aa/b",
         ];
-        for filter in filters {
-            let replay = replay(&[(filter, 3)], &[]);
-            let mut wanted = Wanted::new(&replay);
-            for name in topics {
-                let hash = topic_hash(name);
-                let matches = topic::matches(filter, name);
-                for _ in 0..2 {
-                    assert!(!wanted.is_wanted(Position(2), name, hash, ""), "{filter} {name}");
-                    let is_wanted = wanted.is_wanted(Position(3), name, hash, "");
-                    assert_eq!(is_wanted, matches, "{filter} {name}");
-                }
+        let replays = filters.map(|filter| replay(&[(filter, 3)], &[]));
+        let mut wanted = wanted(&replays);
+        for name in topics {
+            let matching: Vec<u32> = (0..)
+                .zip(filters)
+                .filter(|(_, filter)| topic::matches(filter, name))
+                .map(|(number, _)| number)
+                .collect();
+            for _ in 0..2 {
+                assert_eq!(by(&mut wanted, 2, name, topic_hash(name)), [0_u32; 0]);
+                assert_eq!(by(&mut wanted, 3, name, topic_hash(name)), matching, "{name}");
             }
         }
     }
 
     #[test]
     fn topics_of_one_hash_are_told_apart() {
-        let replay = replay(&[("a", 1)], &[]);
-        let mut wanted = Wanted::new(&replay);
-        assert!(wanted.is_wanted(Position(1), "a", 7, ""));
-        assert!(!wanted.is_wanted(Position(1), "b", 7, ""));
-        assert!(wanted.is_wanted(Position(1), "a", 7, ""));
+        let replays = [replay(&[("a", 1)], &[])];
+        let mut wanted = wanted(&replays);
+        for _ in 0..2 {
+            assert_eq!(by(&mut wanted, 1, "a", 7), [0]);
+            assert_eq!(by(&mut wanted, 1, "b", 7), [0_u32; 0]);
+        }
     }
 
     #[test]
     fn the_lowest_start_counts() {
-        let replay = replay(&[("a/b", 9), ("a/#", 4), ("#", 6)], &[2]);
-        let mut wanted = Wanted::new(&replay);
+        let replays = [replay(&[("a/b", 9), ("a/#", 4), ("#", 6)], &[2])];
+        let mut wanted = wanted(&replays);
         let hash = topic_hash("a/b");
         let found: Vec<u64> =
-            (1..=9).filter(|&at| wanted.is_wanted(Position(at), "a/b", hash, "")).collect();
+            (1..=9).filter(|&at| !by(&mut wanted, at, "a/b", hash).is_empty()).collect();
         assert_eq!(found, [2, 4, 5, 6, 7, 8, 9]);
     }
 
     #[test]
+    fn many_answers_are_not_kept_for_ever() {
+        let replays = [replay(&[("+/x", 1), ("#", 1), ("7/#", 1)], &[])];
+        let mut wanted = wanted(&replays);
+        for round in 0..2 {
+            for n in 0..KNOWN_MAX as u32 {
+                assert_eq!(by(&mut wanted, 1, &format!("{n}/x"), n), [0], "{round}");
+            }
+            assert!(wanted.known.len() + wanted.matching.len() <= KNOWN_MAX + 4);
+        }
+    }
+
+    #[test]
     fn an_addressed_message_is_for_its_addressee() {
-        let replay = replay(&[("a", 1)], &[5]);
-        let mut wanted = Wanted::new(&replay);
-        assert!(wanted.is_wanted(Position(1), "z", topic_hash("z"), "me"));
-        assert!(!wanted.is_wanted(Position(1), "a", topic_hash("a"), "you"));
-        assert!(!wanted.is_wanted(Position(5), "z", topic_hash("z"), "you"));
+        let replays = [replay(&[], &[]), replay(&[], &[])];
+        let wanted = wanted(&replays);
+        assert_eq!(wanted.addressed("me"), [0, 1]);
+        assert_eq!(wanted.addressed("you"), [0_u32; 0]);
     }
 }

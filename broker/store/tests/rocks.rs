@@ -10,7 +10,7 @@ use std::time::Duration;
 use flotilla_core::id::{ClientId, Position, SessionKey, ShardId, Ticket};
 use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::record::SessionRecord;
-use flotilla_core::turn::{Append, Batch, Replay, Write};
+use flotilla_core::turn::{Append, Batch, Page, Replay, Write};
 use flotilla_mqtt::{Forwarded, QoS};
 use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, copy_closed};
 use rocksdb::{DB, IteratorMode};
@@ -103,13 +103,17 @@ fn commit(rocks: &Rocks, ends: &Receiver<u64>, batches: std::ops::Range<u64>) {
     while ends.recv_timeout(DEADLINE).expect("committed within the deadline") < last {}
 }
 
+fn replay(rocks: &Rocks, request: &Replay) -> Result<Page, Error> {
+    rocks.replay(std::slice::from_ref(request)).remove(0)
+}
+
 fn everything(from: u64) -> Replay {
     Replay {
         session: SessionKey::default(),
         number: 0,
         client_id: ClientId::from("me"),
         from: Position(from),
-        filters: vec![(Box::from("#"), Position::ZERO)],
+        filters: [(Box::from("#"), Position::ZERO)].into(),
         positions: Vec::new(),
         messages_max: 10_000,
         bytes_max: 100 << 20,
@@ -154,7 +158,7 @@ fn a_copy_of_a_running_store_is_what_a_crash_leaves() {
         let (copied, recovered, ends) = open(copy.path());
         assert_eq!(recovered.end, Position(500), "{interval:?}");
         assert_eq!(recovered.sessions.len(), 499);
-        let page = copied.replay(&everything(1)).unwrap();
+        let page = replay(&copied, &everything(1)).unwrap();
         let expected = (1..500).map(|n| (Position(n), message(n)));
         assert!(page.messages.into_iter().eq(expected));
         commit(&copied, &ends, 500..501);
@@ -184,7 +188,7 @@ fn blocks_grow_with_the_load() {
     assert_eq!(ends.recv_timeout(DEADLINE), Ok(3001));
     drop(rocks);
     tamper(dir.path(), |db| {
-        let log = db.cf_handle("log").unwrap();
+        let log = db.cf_handle("log/t").unwrap();
         assert_eq!(db.iterator_cf(&log, IteratorMode::Start).count(), 3);
     });
 }
@@ -233,17 +237,27 @@ fn a_second_process_is_refused() {
 fn a_newer_format_is_refused() {
     let dir = small_store();
     tamper(dir.path(), |db| {
-        db.put_cf(&db.cf_handle("meta").unwrap(), "format", 2_u32.to_be_bytes()).unwrap();
+        db.put_cf(&db.cf_handle("meta").unwrap(), "format", 3_u32.to_be_bytes()).unwrap();
     });
-    let newer = Error::NewerFormat { dir: dir.path().to_path_buf(), found: 2, known: 1 };
+    let newer = Error::NewerFormat { dir: dir.path().to_path_buf(), found: 3, known: 2 };
     assert_eq!(refused(dir.path()), newer);
     // Also when it has families that this program has never heard of.
     let mut options = rocksdb::Options::default();
     options.create_missing_column_families(true);
     let mut families = DB::list_cf(&options, dir.path()).unwrap();
-    families.push("index".into());
+    families.push("future".into());
     drop(DB::open_cf(&options, dir.path(), families).unwrap());
     assert_eq!(refused(dir.path()), newer);
+}
+
+#[test]
+fn an_older_format_is_refused() {
+    let dir = small_store();
+    tamper(dir.path(), |db| {
+        db.put_cf(&db.cf_handle("meta").unwrap(), "format", 1_u32.to_be_bytes()).unwrap();
+    });
+    let older = Error::OlderFormat { dir: dir.path().to_path_buf(), found: 1, known: 2 };
+    assert_eq!(refused(dir.path()), older);
 }
 
 #[test]
@@ -264,7 +278,7 @@ fn a_path_that_cannot_be_a_store_is_refused_with_a_reason() {
 fn a_flipped_bit_in_a_block_is_found() {
     let dir = small_store();
     tamper(dir.path(), |db| {
-        let log = db.cf_handle("log").unwrap();
+        let log = db.cf_handle("log/t").unwrap();
         let (key, value) = db.iterator_cf(&log, IteratorMode::Start).nth(4).unwrap().unwrap();
         let mut value = value.into_vec();
         let middle = value.len() / 2;
@@ -274,45 +288,45 @@ fn a_flipped_bit_in_a_block_is_found() {
     let (rocks, recovered, _) = open(dir.path());
     assert_eq!(recovered.end, Position(10), "the backlog is not read at start");
     for from in [1, 5] {
-        let error = rocks.replay(&everything(from)).unwrap_err();
+        let error = replay(&rocks, &everything(from)).unwrap_err();
         assert!(matches!(error, Error::Damaged { position: Position(5), .. }), "{error}");
         assert!(error.to_string().contains("position 5"), "{error}");
     }
     // A page that ends before does not notice, one behind it neither.
     let before = Replay { messages_max: 3, ..everything(1) };
-    assert_eq!(rocks.replay(&before).unwrap().next, Position(4));
-    assert_eq!(rocks.replay(&everything(6)).unwrap().messages.len(), 4);
+    assert_eq!(replay(&rocks, &before).unwrap().next, Position(4));
+    assert_eq!(replay(&rocks, &everything(6)).unwrap().messages.len(), 4);
 }
 
 #[test]
 fn a_missing_block_is_found() {
     let dir = small_store();
     tamper(dir.path(), |db| {
-        let log = db.cf_handle("log").unwrap();
+        let log = db.cf_handle("log/t").unwrap();
         for at in [0, 4] {
             let (key, _) = db.iterator_cf(&log, IteratorMode::Start).nth(at).unwrap().unwrap();
             db.delete_cf(&log, key).unwrap();
         }
     });
     let (rocks, ..) = open(dir.path());
-    let missing = |from| rocks.replay(&everything(from)).unwrap_err();
+    let missing = |from| replay(&rocks, &everything(from)).unwrap_err();
     let gap = |missing, found| Error::Gap { missing: Position(missing), found: Position(found) };
     assert_eq!(missing(1), gap(1, 2));
     assert_eq!(missing(2), gap(6, 7));
     assert_eq!(missing(6), gap(6, 7));
-    assert_eq!(rocks.replay(&everything(7)).unwrap().messages.len(), 3);
+    assert_eq!(replay(&rocks, &everything(7)).unwrap().messages.len(), 3);
 }
 
 #[test]
 fn a_block_in_the_wrong_place_is_found() {
     let dir = small_store();
     tamper(dir.path(), |db| {
-        let log = db.cf_handle("log").unwrap();
+        let log = db.cf_handle("log/t").unwrap();
         let rows: Vec<_> = db.iterator_cf(&log, IteratorMode::Start).map(Result::unwrap).collect();
         db.put_cf(&log, &rows[4].0, &rows[5].1).unwrap();
     });
     let (rocks, ..) = open(dir.path());
-    let error = rocks.replay(&everything(1)).unwrap_err();
+    let error = replay(&rocks, &everything(1)).unwrap_err();
     assert!(matches!(error, Error::Damaged { position: Position(5), .. }), "{error}");
 }
 
@@ -342,10 +356,10 @@ fn a_page_scans_a_bounded_part_of_the_log() {
         while ends.recv_timeout(DEADLINE).unwrap() < (chunk + 1) * 100 {}
     }
     let mut nothing = everything(1);
-    nothing.filters = vec![(Box::from("other"), Position::ZERO)];
+    nothing.filters = [(Box::from("+/other"), Position::ZERO)].into();
     let mut pages = 0;
     loop {
-        let page = rocks.replay(&nothing).unwrap();
+        let page = replay(&rocks, &nothing).unwrap();
         assert_eq!(page.messages, []);
         assert!(page.next > nothing.from);
         assert!(page.next.0 - nothing.from.0 <= 1000, "at most about 8 MiB: {:?}", page.next);

@@ -21,7 +21,7 @@ use crate::session::subscriptions::Subscriptions;
 use crate::session::will::Will;
 use crate::subscription::{SubscribedFrom, Subscription, Terms};
 use crate::time::Now;
-use crate::turn::Page;
+use crate::turn::{Page, ReplayFilters};
 
 /// A session. Exactly one shard owns it, or one mail that travels between two.
 #[derive(Debug)]
@@ -254,7 +254,7 @@ impl Session {
     }
 
     /// The filters to read the log with.
-    pub(crate) fn replay_filters(&self) -> Vec<(Box<str>, Position)> {
+    pub(crate) fn replay_filters(&self) -> ReplayFilters {
         let begun =
             self.subscriptions.iter().filter_map(|(filter, subscription)| {
                 match subscription.start {

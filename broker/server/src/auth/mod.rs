@@ -85,13 +85,15 @@ impl Checker {
     /// # Errors
     /// When the operating system has no thread left.
     pub(crate) fn start(passwords: Option<Passwords>, threads: usize) -> std::io::Result<Self> {
-        let crew = Crew::start("password", threads, CHECKS_MAX, |check: Check| {
-            let answer = if check.passwords.verify(&check.username, &check.password) {
-                Identification::Accepted { identity: Some(check.username) }
-            } else {
-                Identification::Refused(ReasonCode::BadUserNameOrPassword)
-            };
-            check.mailbox.push(Inbound::Identified(check.connection, answer));
+        let crew = Crew::start("password", threads, CHECKS_MAX, 1, |checks: Vec<Check>| {
+            for check in checks {
+                let answer = if check.passwords.verify(&check.username, &check.password) {
+                    Identification::Accepted { identity: Some(check.username) }
+                } else {
+                    Identification::Refused(ReasonCode::BadUserNameOrPassword)
+                };
+                check.mailbox.push(Inbound::Identified(check.connection, answer));
+            }
         })?;
         Ok(Self { passwords: RwLock::new(passwords.map(Arc::new)), crew })
     }

@@ -339,7 +339,11 @@ mod tests {
     fn tables(family: &str, keys: u32) -> (TempDir, Vec<PathBuf>) {
         let dir = TempDir::new().unwrap();
         let options = Options::default();
-        let db = DB::open_cf_descriptors(&options.database(), dir.path(), options.families());
+        let db = DB::open_cf_descriptors(
+            &options.database(),
+            dir.path(),
+            options.families().of_every_store(),
+        );
         let db = db.unwrap();
         let handle = db.cf_handle(family).unwrap();
         for n in 0..keys {

@@ -1,13 +1,20 @@
 //! The engine on RocksDB.
 
+mod appends;
 mod before;
+mod blocks;
 mod copy;
 mod lock;
 mod mark;
 mod open;
 mod options;
+mod partitions;
+mod plan;
+mod reader;
 mod rebuild;
 mod replay;
+mod segments;
+mod sweep;
 mod writer;
 
 use std::fmt;
@@ -30,14 +37,20 @@ use crate::recover::{self, Found};
 
 pub use copy::copy_closed;
 pub use options::Options;
+pub use segments::SegmentLimits;
 
 use mark::Mark;
+use open::Opened;
+use partitions::Partitions;
+use segments::{Follower, Tail};
 use writer::Writer;
 
-/// The engine of the broker: one directory, one RocksDB database, one commit thread.
+/// The engine of the broker: one directory, one RocksDB database, one commit thread, one thread that
+/// follows it and keeps the index.
 pub struct Rocks {
     store: Arc<Store>,
     committer: Committer,
+    follower: Follower,
     is_closed: AtomicBool,
     dir: PathBuf,
     quarantine: Arc<Quarantine>,
@@ -50,6 +63,10 @@ struct Store {
     db: RwLock<DB>,
     /// The end of what is committed: the position the next append will get.
     end: AtomicU64,
+    partitions: Partitions,
+    tail: Tail,
+    /// How often the index could not be used or written.
+    index_faults: AtomicU64,
 }
 
 impl Rocks {
@@ -74,27 +91,40 @@ impl Rocks {
         let quarantine = options.quarantine_dir.clone().unwrap_or_else(|| dir.join("quarantine"));
         let quarantine = Arc::new(Quarantine::new(quarantine));
         let before = before::look(dir, &quarantine)?;
-        let db = open::open(dir, options, before.skips_damage)?;
+        let Opened { db, families, log } = open::open(dir, options, before.skips_damage)?;
         let unusable = |error: io::Error| {
             let reason = format!("it cannot be marked as running: {error}");
             Error::Unusable { dir: dir.to_path_buf(), reason }
         };
         let mark = Mark::set(dir).map_err(unusable)?;
+        let (partitions, log_end) = Partitions::take_up(&db, &families, log)?;
+        let tail = Tail::take_up(&db, options.segment);
+        // The last blocks may have been cleaned.
+        let log_end = log_end.max(tail.first());
         let Found { mut recovered, unreadable } =
-            recover::recover(&db, &quarantine, &options.progress)?;
+            recover::recover(&db, log_end, &quarantine, &options.progress)?;
         for name in unreadable {
             rebuild::rebuild(&db, options, name, &recovered)?;
         }
         recovered.unclean_stop =
             before.unclean.map(|unclean| UncleanStop { took: began.elapsed(), ..unclean });
-        let end = AtomicU64::new(recovered.end.0);
-        let store = Arc::new(Store { db: RwLock::new(db), end });
-        let writer = Writer::new(Arc::clone(&store), recovered.end);
-        let committer = Committer::start(writer, options.sync_interval, sink).map_err(|error| {
-            Error::Unusable { dir: dir.to_path_buf(), reason: format!("no commit thread: {error}") }
-        })?;
+        let store = Arc::new(Store {
+            db: RwLock::new(db),
+            end: AtomicU64::new(recovered.end.0),
+            partitions,
+            tail,
+            index_faults: AtomicU64::new(0),
+        });
+        let no_thread = |error| {
+            let reason = format!("no thread can be started: {error}");
+            Error::Unusable { dir: dir.to_path_buf(), reason }
+        };
+        let writer = Writer::new(Arc::clone(&store), options, recovered.end);
+        let committer = Committer::start(writer, options.sync_interval, sink).map_err(no_thread)?;
+        let follower = Follower::start(&store).map_err(no_thread)?;
         let is_closed = AtomicBool::new(false);
-        let rocks = Self { store, committer, is_closed, dir: dir.to_path_buf(), quarantine, mark };
+        let dir = dir.to_path_buf();
+        let rocks = Self { store, committer, follower, is_closed, dir, quarantine, mark };
         Ok((rocks, recovered))
     }
 
@@ -109,11 +139,11 @@ impl Engine for Rocks {
         self.committer.submit(batch);
     }
 
-    fn replay(&self, replay: &Replay) -> Result<Page, Error> {
+    fn replay(&self, replays: &[Replay]) -> Vec<Result<Page, Error>> {
         if self.is_closed.load(Ordering::Acquire) {
-            return Err(Error::Closed);
+            return replays.iter().map(|_| Err(Error::Closed)).collect();
         }
-        replay::replay(&self.store, replay)
+        replay::replay(&self.store, replays)
     }
 
     fn uncommitted_bytes(&self) -> usize {
@@ -121,7 +151,8 @@ impl Engine for Rocks {
     }
 
     fn counters(&self) -> Counters {
-        self.committer.counters()
+        let index_faults = self.store.index_faults.load(Ordering::Relaxed);
+        Counters { index_faults, ..self.committer.counters() }
     }
 
     fn damage(&self) -> Damage {
@@ -130,6 +161,8 @@ impl Engine for Rocks {
 
     fn close(&self) -> Result<(), Error> {
         self.is_closed.store(true, Ordering::Release);
+        // Its writes are synced with the last commits.
+        self.follower.close();
         self.committer.close()?;
         self.mark.clear().map_err(|error| Error::Poisoned { reason: error.to_string() })
     }
@@ -160,6 +193,11 @@ impl Store {
     fn end(&self) -> Position {
         Position(self.end.load(Ordering::Acquire))
     }
+}
+
+/// What a failed write says.
+fn poisoned(error: rocksdb::Error) -> Error {
+    Error::Poisoned { reason: error.into_string() }
 }
 
 /// What a failed read says.

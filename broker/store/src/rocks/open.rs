@@ -1,5 +1,6 @@
 //! Opens the database in a directory.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -11,14 +12,24 @@ use super::options::Options;
 use super::{rebuild, unreadable};
 use crate::error::Error;
 use crate::keys;
+use crate::partition;
 use crate::recover::family;
 
-/// The format this program writes, and the newest it reads.
-const FORMAT: u32 = 1;
+/// The format this program writes, and the only one it reads.
+const FORMAT: u32 = 2;
+
+/// A database that was opened.
+pub(super) struct Opened {
+    pub(super) db: DB,
+    /// The families it has that are not in every store: partitions, and those of a newer program.
+    pub(super) families: Vec<String>,
+    /// How a new partition is set up.
+    pub(super) log: rocksdb::Options,
+}
 
 /// `skips_damage`: goes on behind damaged records of the write-ahead log, and writes what is left of
 /// it to tables, so that the damage is met once.
-pub(super) fn open(dir: &Path, options: &Options, skips_damage: bool) -> Result<DB, Error> {
+pub(super) fn open(dir: &Path, options: &Options, skips_damage: bool) -> Result<Opened, Error> {
     sync_write_ahead(dir)?;
     let mut database = options.database();
     if skips_damage {
@@ -27,19 +38,21 @@ pub(super) fn open(dir: &Path, options: &Options, skips_damage: bool) -> Result<
             .expect("RocksDB knows the option");
         database.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
     }
-    let mut families = options.families();
+    let setup = options.families();
+    let mut families = setup.of_every_store();
     // A newer program may have families that are not known here; RocksDB opens all or nothing, and
     // only an open store tells its format.
-    families.extend(
-        unknown_families(dir, &database)
-            .into_iter()
-            .map(|name| ColumnFamilyDescriptor::new(name, rocksdb::Options::default())),
-    );
+    let more = more_families(dir, &database);
+    families.extend(more.iter().map(|name| {
+        let is_partition = partition::name_in(name).is_some();
+        let options = if is_partition { setup.log() } else { rocksdb::Options::default() };
+        ColumnFamilyDescriptor::new(name, options)
+    }));
     let db = DB::open_cf_descriptors(&database, dir, families)
         .map_err(|error| explain(dir, error.into_string()))?;
     check_format(&db, dir)?;
     rebuild::finish(&db, options)?;
-    Ok(db)
+    Ok(Opened { db, families: more, log: setup.log() })
 }
 
 /// Makes the directory, or says why it cannot be used.
@@ -79,7 +92,7 @@ fn sync_write_ahead(dir: &Path) -> Result<(), Error> {
     fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
 }
 
-fn unknown_families(dir: &Path, database: &rocksdb::Options) -> Vec<String> {
+fn more_families(dir: &Path, database: &rocksdb::Options) -> Vec<String> {
     // There is no list in a new directory, and a damaged one is reported by the open that follows.
     let found = DB::list_cf(database, dir).unwrap_or_default();
     let known: BTreeSet<&str> = keys::FAMILIES.into_iter().chain(["default"]).collect();
@@ -127,8 +140,10 @@ fn check_format(db: &DB, dir: &Path) -> Result<(), Error> {
         let reason = "its format is not a number".into();
         Error::Unusable { dir: dir.to_path_buf(), reason }
     })?;
-    if format > FORMAT {
-        return Err(Error::NewerFormat { dir: dir.to_path_buf(), found: format, known: FORMAT });
+    let dir = dir.to_path_buf();
+    match format.cmp(&FORMAT) {
+        Ordering::Less => Err(Error::OlderFormat { dir, found: format, known: FORMAT }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(Error::NewerFormat { dir, found: format, known: FORMAT }),
     }
-    Ok(())
 }

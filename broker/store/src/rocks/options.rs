@@ -10,6 +10,7 @@ use rocksdb::{
     MergeOperands,
 };
 
+use super::segments::SegmentLimits;
 use crate::progress::Progress;
 use crate::{encode, keys};
 
@@ -36,6 +37,12 @@ pub struct Options {
     pub background_threads: u8,
     /// Where damaged records are kept; `None`: in `quarantine` within the store's directory.
     pub quarantine_dir: Option<PathBuf>,
+    /// So many of a topic's first levels name its partition.
+    pub partition_levels: usize,
+    /// At most so many partitions have a name; what would need one more lies in the one without.
+    pub partitions_max: usize,
+    /// When a segment of the log is full and sealed.
+    pub segment: SegmentLimits,
     /// Where the one who opens says how far it has come.
     pub progress: Arc<Progress>,
 }
@@ -50,6 +57,9 @@ impl Default for Options {
             open_files_max: 256,
             background_threads: 2,
             quarantine_dir: None,
+            partition_levels: 1,
+            partitions_max: 32,
+            segment: SegmentLimits::default(),
             progress: Arc::default(),
         }
     }
@@ -82,21 +92,36 @@ impl Options {
         options
     }
 
-    /// The column families, each for what it holds.
-    pub(crate) fn families(&self) -> Vec<ColumnFamilyDescriptor> {
-        let cache = Cache::new_lru_cache(self.cache_bytes_max);
-        keys::FAMILIES
-            .iter()
-            .map(|&name| {
-                let family = if name == keys::LOG { log(&cache) } else { records(name, &cache) };
-                ColumnFamilyDescriptor::new(name, family)
-            })
-            .collect()
+    /// How families are set up that share the memory for what was read.
+    pub(crate) fn families(&self) -> Families {
+        Families { cache: Cache::new_lru_cache(self.cache_bytes_max) }
     }
 
     /// Options of a family of records that is made while the database is open.
     pub(super) fn family(&self, name: &str) -> rocksdb::Options {
         records(name, &Cache::new_lru_cache(self.cache_bytes_max))
+    }
+}
+
+/// How column families are set up, each for what it holds.
+pub(crate) struct Families {
+    cache: Cache,
+}
+
+impl Families {
+    /// Those that every store has.
+    pub(crate) fn of_every_store(&self) -> Vec<ColumnFamilyDescriptor> {
+        let family = |&name: &&str| match name {
+            keys::LOG => self.log(),
+            name => records(name, &self.cache),
+        };
+        let families = keys::FAMILIES.iter();
+        families.map(|name| ColumnFamilyDescriptor::new(*name, family(name))).collect()
+    }
+
+    /// A partition of the log.
+    pub(super) fn log(&self) -> rocksdb::Options {
+        log(&self.cache)
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use flotilla_core::id::{ClientId, Position};
-use flotilla_core::message::Message;
 use flotilla_core::record::SessionRecord;
 use flotilla_core::turn::{Batch, Write};
 use rocksdb::{ReadOptions, WriteBatch};
 
-use super::{Store, unreadable};
+use super::appends::Blocks;
+use super::options::Options;
+use super::{Store, poisoned, unreadable};
 use crate::batch::Revisions;
-use crate::block::Builder;
 use crate::commit::{self, Storage};
 use crate::encode;
 use crate::error::Error;
@@ -25,8 +25,7 @@ pub(super) struct Writer {
     /// The position the next append gets.
     next: Position,
     group: Group,
-    /// Messages of the group that are in no block yet: the last of them is before `next`.
-    block: Builder,
+    blocks: Blocks,
     /// A record that is being encoded.
     record: Vec<u8>,
 }
@@ -42,29 +41,9 @@ struct Group {
 }
 
 impl Writer {
-    pub(super) fn new(store: Arc<Store>, next: Position) -> Self {
-        Self { store, next, group: Group::default(), block: Builder::default(), record: Vec::new() }
-    }
-
-    fn append(&mut self, message: &Message) {
-        if !self.block.has_room(message) {
-            self.finish_block();
-        }
-        self.block.push(message);
-        self.next = self.next.plus(1);
-    }
-
-    fn finish_block(&mut self) {
-        if self.block.is_empty() {
-            return;
-        }
-        let first = Position(self.next.0 - self.block.count() as u64);
-        let db = self.store.db();
-        self.group.changes.put_cf(
-            &family(&db, keys::LOG),
-            keys::block(first),
-            self.block.finish(first),
-        );
+    pub(super) fn new(store: Arc<Store>, options: &Options, next: Position) -> Self {
+        let blocks = Blocks::new(&store, options);
+        Self { store, next, group: Group::default(), blocks, record: Vec::new() }
     }
 
     /// `first`: the position of the batch's first append.
@@ -178,7 +157,9 @@ impl Storage for Writer {
         }
         let first = self.next;
         for append in &batch.appends {
-            self.append(&append.message);
+            let Group { changes, .. } = &mut self.group;
+            self.blocks.append(self.next, &append.message, &self.store, changes)?;
+            self.next = self.next.plus(1);
         }
         for write in &batch.writes {
             self.write(write, first)?;
@@ -187,12 +168,14 @@ impl Storage for Writer {
     }
 
     fn commit(&mut self) -> Result<Position, Error> {
-        self.finish_block();
+        self.blocks.finish(&self.store, &mut self.group.changes);
         let Group { changes, .. } = std::mem::take(&mut self.group);
         if !changes.is_empty() {
             self.store.db().write(changes).map_err(poisoned)?;
         }
+        self.blocks.committed();
         self.store.end.store(self.next.0, Ordering::Release);
+        self.store.tail.committed(self.next);
         Ok(self.next)
     }
 
@@ -221,8 +204,4 @@ fn stored_revision(store: &Store, id: &ClientId) -> Result<Option<u64>, Error> {
     };
     let revision = encode::revision(key, &sealed);
     revision.map(Some).map_err(|error| damaged_record(keys::SESSIONS, key, &error))
-}
-
-fn poisoned(error: rocksdb::Error) -> Error {
-    Error::Poisoned { reason: error.into_string() }
 }

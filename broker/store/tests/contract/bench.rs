@@ -10,7 +10,7 @@ use flotilla_core::record::SessionRecord;
 use flotilla_core::turn::{Append, Batch, Page, Replay, Write};
 use flotilla_mqtt::{Forwarded, PacketId, QoS};
 use flotilla_store::{
-    CommitSink, Engine, Error, Faults, Faulty, Memory, Options, Recovered, Rocks,
+    CommitSink, Engine, Error, Faults, Faulty, Memory, Options, Recovered, Rocks, SegmentLimits,
 };
 use tempfile::TempDir;
 
@@ -25,6 +25,7 @@ macro_rules! contract {
         contract!(@ rocks, Rocks, $($test),*);
         contract!(@ relaxed_rocks, RelaxedRocks, $($test),*);
         contract!(@ faulty_rocks, FaultyRocks, $($test),*);
+        contract!(@ rocks_in_pieces, RocksInPieces, $($test),*);
     };
     (@ $engine:ident, $kind:ident, $($test:ident),*) => {
         mod $engine {
@@ -49,6 +50,8 @@ pub(crate) enum Kind {
     /// Nobody waits for a sync.
     RelaxedRocks,
     FaultyRocks,
+    /// With few partitions, each of two levels, and small segments.
+    RocksInPieces,
 }
 
 /// What the sink was told.
@@ -274,7 +277,13 @@ impl Bench {
     }
 
     pub(crate) fn replay(&self, replay: &Replay) -> Page {
-        self.engine().replay(replay).expect("the log is readable")
+        self.try_replay(replay).expect("the log is readable")
+    }
+
+    pub(crate) fn try_replay(&self, replay: &Replay) -> Result<Page, Error> {
+        let mut pages = self.engine().replay(std::slice::from_ref(replay));
+        assert_eq!(pages.len(), 1, "one answer a replay");
+        pages.remove(0)
     }
 
     /// All pages up to the end.
@@ -292,6 +301,25 @@ impl Bench {
         }
     }
 
+    /// All pages up to the end of each, those that are not there yet asked for together.
+    pub(crate) fn replay_all_together(&self, replays: Vec<Replay>) -> Vec<Vec<(u64, Message)>> {
+        let mut all = vec![Vec::new(); replays.len()];
+        let mut open: Vec<(usize, Replay)> = replays.into_iter().enumerate().collect();
+        while !open.is_empty() {
+            let asked: Vec<Replay> = open.iter().map(|(_, replay)| replay.clone()).collect();
+            let mut pages = self.engine().replay(&asked).into_iter();
+            open.retain_mut(|(whose, replay)| {
+                let page = pages.next().expect("one answer each").expect("the log is readable");
+                assert_eq!((page.session, page.number), (replay.session, replay.number));
+                all[*whose].extend(page.messages.into_iter().map(|(at, m)| (at.0, m)));
+                assert!(page.reached_end || page.next > replay.from, "a page moves on");
+                replay.from = page.next;
+                !page.reached_end
+            });
+        }
+        all
+    }
+
     /// Where the messages are that a filter matches, from the beginning.
     pub(crate) fn positions(&self, filter: &str) -> Vec<u64> {
         self.replay_all(replay(&[filter])).into_iter().map(|(at, _)| at).collect()
@@ -300,7 +328,11 @@ impl Bench {
 
 fn open(kind: Kind, dir: &TempDir, faults: &Faults, sink: Telling) -> (Subject, Recovered) {
     let dir = dir.path().join("store");
-    let options = Options::default();
+    let mut options = Options::default();
+    if kind == Kind::RocksInPieces {
+        (options.partition_levels, options.partitions_max) = (2, 4);
+        options.segment = SegmentLimits { messages: 10, ..SegmentLimits::default() };
+    }
     match kind {
         Kind::Memory => (Subject::Memory(Memory::new(sink)), Recovered::default()),
         Kind::ImmediateMemory => (Subject::Memory(Memory::immediate(sink)), Recovered::default()),
@@ -311,7 +343,7 @@ fn open(kind: Kind, dir: &TempDir, faults: &Faults, sink: Telling) -> (Subject, 
             .expect("memory opens");
             (Subject::FaultyMemory(memory), recovered)
         }
-        Kind::Rocks | Kind::RelaxedRocks => {
+        Kind::Rocks | Kind::RelaxedRocks | Kind::RocksInPieces => {
             let (rocks, recovered) = Rocks::open(&dir, &options, sink).expect("the store opens");
             (Subject::Rocks(rocks), recovered)
         }

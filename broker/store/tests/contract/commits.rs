@@ -81,7 +81,7 @@ fn a_closed_engine_takes_and_gives_nothing(mut bench: Bench) {
     bench.engine().close().expect("it closes");
     bench.submit(&[message("t", b"")], vec![]);
     assert_eq!(bench.engine().uncommitted_bytes(), 0);
-    assert_eq!(bench.engine().replay(&replay(&["#"])), Err(Error::Closed));
+    assert_eq!(bench.try_replay(&replay(&["#"])), Err(Error::Closed));
     bench.engine().close().expect("it closes");
     assert_eq!(bench.told_to_the_end(), []);
 }

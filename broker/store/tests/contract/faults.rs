@@ -74,7 +74,7 @@ fn a_failed_replay_is_an_error(mut bench: Bench) {
     bench.commit();
     let error = Error::Unreadable { reason: "the disk is gone".into() };
     bench.faults.fail_replays(Some(error.clone()));
-    assert_eq!(bench.engine().replay(&replay(&["t"])), Err(error));
+    assert_eq!(bench.try_replay(&replay(&["t"])), Err(error));
     bench.faults.fail_replays(None);
     assert_eq!(bench.positions("t"), [1]);
 }

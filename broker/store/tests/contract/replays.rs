@@ -6,9 +6,10 @@ use flotilla_core::turn::Replay;
 use flotilla_mqtt::topic;
 use flotilla_store::Error;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::bench::{Bench, addressed, contract, message, replay};
+use crate::bench::{Bench, addressed, contract, id, message, replay};
 
 contract!(
     an_empty_log_is_at_its_end,
@@ -23,6 +24,9 @@ contract!(
     a_wildcard_does_not_match_system_topics,
     a_replay_reaches_every_part_of_a_long_log,
     a_replay_is_what_the_definition_says,
+    replays_that_are_asked_together_get_an_answer_each,
+    many_replays_are_what_the_definition_says_whenever_it_is_opened,
+    a_long_topic_is_found_by_its_leading_levels,
 );
 
 /// Messages on topics, one batch each `batch` messages.
@@ -53,7 +57,7 @@ fn a_replay_begins_where_it_is_told_to(mut bench: Bench) {
 
 fn a_replay_from_behind_the_end_is_an_error(mut bench: Bench) {
     fill(&mut bench, &[message("t", b"")], 1);
-    let outcome = bench.engine().replay(&Replay { from: Position(3), ..replay(&["t"]) });
+    let outcome = bench.try_replay(&Replay { from: Position(3), ..replay(&["t"]) });
     assert_eq!(outcome, Err(Error::PastEnd { from: Position(3), end: Position(2) }));
 }
 
@@ -62,10 +66,10 @@ fn a_filter_counts_from_its_start(mut bench: Bench) {
         ["a", "b", "a", "b", "a", "b", "c"].map(|t| message(t, b"")).into();
     fill(&mut bench, &messages, 3);
     let mut some = replay(&[]);
-    some.filters = vec![(Box::from("a"), Position(3)), (Box::from("b"), Position(100))];
+    some.filters = [(Box::from("a"), Position(3)), (Box::from("b"), Position(100))].into();
     let found: Vec<u64> = bench.replay_all(some.clone()).iter().map(|(at, _)| *at).collect();
     assert_eq!(found, [3, 5]);
-    some.filters.push((Box::from("+"), Position(6)));
+    some.filters = some.filters.iter().cloned().chain([(Box::from("+"), Position(6))]).collect();
     let found: Vec<u64> = bench.replay_all(some).iter().map(|(at, _)| *at).collect();
     assert_eq!(found, [3, 5, 6, 7]);
 }
@@ -204,4 +208,123 @@ fn a_replay_is_what_the_definition_says(mut bench: Bench) {
             Ok(())
         })
         .expect("replays are what the definition says");
+}
+
+fn replays_that_are_asked_together_get_an_answer_each(mut bench: Bench) {
+    let messages: Vec<Message> = (0..60).map(|n| message(&format!("{}/t", n % 3), &[n])).collect();
+    fill(&mut bench, &messages, 7);
+    let requests: Vec<Replay> = [("0/t", 1), ("+/t", 30), ("#", 61), ("1/#", 62), ("2/t", 59)]
+        .into_iter()
+        .zip(0..)
+        .map(|((filter, from), number)| Replay {
+            from: Position(from),
+            number,
+            ..replay(&[filter])
+        })
+        .collect();
+    let answers = bench.engine().replay(&requests);
+    assert_eq!(answers.len(), requests.len());
+    for (answer, request) in answers.iter().zip(&requests) {
+        assert_eq!(*answer, bench.try_replay(request));
+    }
+    let found: Vec<usize> =
+        answers.iter().map(|page| page.as_ref().map_or(0, |page| page.messages.len())).collect();
+    assert_eq!(found, [20, 31, 0, 0, 1]);
+    assert_eq!(answers[3], Err(Error::PastEnd { from: Position(62), end: Position(61) }));
+    assert_eq!(bench.engine().replay(&[]), []);
+}
+
+/// Any topics in any commits; any replays together; pages of any size; closed and opened in
+/// between: always what matches by definition.
+fn many_replays_are_what_the_definition_says_whenever_it_is_opened(mut bench: Bench) {
+    let topics = ["a", "a/b", "a/b/c", "a/c", "b", "b/x", "c/x/y", "d", "e/f", "/", "/a", "é/b"];
+    let filters = [
+        "#",
+        "+",
+        "a",
+        "a/#",
+        "a/+",
+        "+/b",
+        "a/b/c",
+        "/+",
+        "b/#",
+        "+/+",
+        "c/+/y",
+        "d",
+        "e/f",
+        "é/#",
+        "none",
+        "none/#",
+        "$share/g/a",
+    ];
+    let request = (
+        1..300_u64,
+        prop::collection::vec((prop::sample::select(filters.to_vec()), 0..300_u64), 0..4),
+        prop::collection::btree_set(0..300_u64, 0..3),
+        1..40_usize,
+        0..1500_usize,
+        prop::sample::select(vec!["me", "you", "she"]),
+    );
+    let step = (
+        prop::collection::vec((prop::sample::select(topics.to_vec()), 0..8_usize), 0..60),
+        prop::collection::vec(request, 0..6),
+        prop::bool::weighted(0.2),
+    );
+    let mut log: Vec<Message> = Vec::new();
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..25 {
+        let (appends, requests, reopens) = step.new_tree(&mut runner).expect("no filter").current();
+        let appends: Vec<Message> = appends
+            .into_iter()
+            .zip(log.len()..)
+            .map(|((topic, whose), n)| {
+                let addressee = ["me", "you"].get(whose).copied().unwrap_or_default();
+                addressed(topic, addressee, &n.to_be_bytes())
+            })
+            .collect();
+        for (number, messages) in appends.chunks(9).enumerate() {
+            bench.submit(messages, vec![]);
+            if number % 2 == 0 {
+                bench.commit();
+            }
+        }
+        bench.submit(&[], vec![]);
+        bench.commit();
+        log.extend(appends);
+        if reopens {
+            bench.reopen();
+            assert_eq!(bench.recovered.end.0, log.len() as u64 + 1);
+        }
+        let requests: Vec<Replay> = (0..)
+            .zip(requests)
+            .map(|(number, (from, filters, positions, messages_max, bytes_max, client))| Replay {
+                number,
+                client_id: id(client),
+                from: Position(from.min(log.len() as u64 + 1)),
+                filters: filters.iter().map(|&(f, at)| (Box::from(f), Position(at))).collect(),
+                positions: positions.into_iter().map(Position).collect(),
+                messages_max,
+                bytes_max,
+                ..replay(&[])
+            })
+            .collect();
+        let found = bench.replay_all_together(requests.clone());
+        for (request, found) in requests.iter().zip(found) {
+            assert_eq!(found, expected(&log, request), "{request:?}");
+        }
+    }
+    assert_eq!(bench.engine().counters().index_faults, 0);
+}
+
+fn a_long_topic_is_found_by_its_leading_levels(mut bench: Bench) {
+    let long = "1/2/3/4/5/6/7/8/9/10/11";
+    let topics = [long, "1/2/3/4/5/6/7/8/9/10/12", "1/2/3/4/5/6/7/8", "x"];
+    fill(&mut bench, &topics.map(|topic| message(topic, b"")), 1);
+    bench.reopen();
+    assert_eq!(bench.positions(long), [1]);
+    assert_eq!(bench.positions("1/2/3/4/5/6/7/8/9/10/+"), [1, 2]);
+    assert_eq!(bench.positions("1/2/3/4/5/6/7/8/9/#"), [1, 2]);
+    assert_eq!(bench.positions("1/2/3/4/5/6/7/8/#"), [1, 2, 3]);
+    assert_eq!(bench.positions("1/2/3/4/5/6/7/8"), [3]);
+    assert_eq!(bench.positions("1/2/3/4/5/6/7/8/9/10/13"), [0_u64; 0]);
 }

@@ -189,7 +189,7 @@ fn a_family_that_was_half_written() {
 fn the_end_of_the_log_is_missing() {
     let dir = full(10);
     tamper(dir.path(), |db| {
-        let log = db.cf_handle("log").unwrap();
+        let log = db.cf_handle("log/to").unwrap();
         let last = db.iterator_cf(&log, rocksdb::IteratorMode::End).next().unwrap().unwrap();
         db.delete_cf(&log, last.0).unwrap();
         db.put_cf(&log, b"", b"").unwrap();

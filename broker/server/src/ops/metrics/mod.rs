@@ -287,6 +287,12 @@ fn stored(serving: &Serving, report: &Report) {
         "Pages of the log that could not be read.",
         report.unreadable_pages,
     );
+    count(
+        "flotilla_store_index_faults_total",
+        "How often the index of the log was damaged, missing or could not be written; no message is \
+         lost by that.",
+        store.index_faults,
+    );
     gauge(
         "flotilla_store_uncommitted_bytes",
         "Bytes handed to the store and not yet committed.",

@@ -30,7 +30,7 @@ fn operations() -> Operations {
         router: RwLock::new(Router::default()),
         mailboxes: Arc::new([]),
         engine: Arc::new(Memory::new(commits)),
-        readers: Crew::start("reader", 0, 0, drop).unwrap(),
+        readers: Crew::start("reader", 0, 0, 1, drop).unwrap(),
         checker: Checker::start(None, 0).unwrap(),
         handshake_time: Duration::from_secs(1),
         clock: Clock::start(),

@@ -1,0 +1,110 @@
+//! The partitions of the open store.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use flotilla_core::id::Position;
+use rocksdb::DB;
+
+use super::{poisoned, unreadable};
+use crate::block::Block;
+use crate::engine::FIRST;
+use crate::error::Error;
+use crate::recover::family;
+use crate::{keys, partition};
+
+/// A partition of the log: a column family.
+#[derive(Debug)]
+pub(super) struct Partition {
+    /// `None`: that of everything without a partition of its own.
+    pub(super) name: Option<Box<str>>,
+    /// Its column family.
+    pub(super) family: Box<str>,
+    /// Where the first message of its newest committed block is; 0: it has none.
+    newest: AtomicU64,
+}
+
+impl Partition {
+    fn new(name: Option<&str>, newest: Position) -> Self {
+        Self {
+            name: name.map(Box::from),
+            family: name.map_or_else(|| keys::LOG.into(), |name| partition::family(name).into()),
+            newest: AtomicU64::new(newest.0),
+        }
+    }
+
+    /// Where the first message of its newest committed block is; 0: it has none.
+    pub(super) fn newest(&self) -> Position {
+        Position(self.newest.load(Ordering::Acquire))
+    }
+
+    /// A block was committed.
+    pub(super) fn committed(&self, newest: Position) {
+        self.newest.store(newest.0, Ordering::Release);
+    }
+
+    /// Below which position its blocks were cleaned.
+    pub(super) fn begin(&self, db: &DB) -> Result<Position, Error> {
+        let meta = family(db, keys::META);
+        let begin = db.get_pinned_cf(&meta, keys::begin(&self.family)).map_err(unreadable)?;
+        Ok(begin.and_then(|begin| keys::position(&begin)).unwrap_or(Position::ZERO))
+    }
+}
+
+/// All partitions. They come and never go; each keeps its number.
+pub(super) struct Partitions {
+    all: RwLock<Arc<Vec<Arc<Partition>>>>,
+    /// How a new one is set up.
+    setup: rocksdb::Options,
+}
+
+impl Partitions {
+    /// Takes up those of a database that was opened with these families, the one without a name
+    /// first, and says where the last block of all ends.
+    pub(super) fn take_up(
+        db: &DB,
+        families: &[String],
+        setup: rocksdb::Options,
+    ) -> Result<(Self, Position), Error> {
+        let mut found = Vec::new();
+        let mut end = FIRST;
+        let named = families.iter().filter_map(|family| partition::name_in(family).flatten());
+        for name in [None].into_iter().chain(named.map(Some)) {
+            let partition = Partition::new(name, Position::ZERO);
+            if let Some((newest, behind)) = last_block(db, &partition.family)? {
+                partition.committed(newest);
+                end = end.max(behind);
+            }
+            found.push(Arc::new(partition));
+        }
+        Ok((Self { all: RwLock::new(Arc::new(found)), setup }, end))
+    }
+
+    /// All of them, now.
+    pub(super) fn all(&self) -> Arc<Vec<Arc<Partition>>> {
+        Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes one. Only the commit thread does.
+    pub(super) fn make(&self, db: &DB, name: &str) -> Result<Arc<Partition>, Error> {
+        let partition = Arc::new(Partition::new(Some(name), Position::ZERO));
+        db.create_cf(&*partition.family, &self.setup).map_err(poisoned)?;
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut all).push(Arc::clone(&partition));
+        Ok(partition)
+    }
+}
+
+/// Where the last block of a family begins, and the position behind it.
+fn last_block(db: &DB, name: &str) -> Result<Option<(Position, Position)>, Error> {
+    let mut blocks = db.raw_iterator_cf(&family(db, name));
+    blocks.seek_to_last();
+    let Some((key, value)) = blocks.item() else {
+        blocks.status().map_err(unreadable)?;
+        return Ok(None);
+    };
+    let first = keys::position(key).unwrap_or_default();
+    let block = Block::decode(value)
+        .map_err(|error| Error::Damaged { position: first, reason: error.to_string() })?;
+    Ok(Some((first, block.last().plus(1))))
+}
