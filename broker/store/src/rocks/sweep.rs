@@ -348,7 +348,8 @@ impl<'a, 'p> Sweep<'a, 'p> {
         reader.state = state;
         self.reading -= 1;
         for (scanning, scans) in self.scanning.iter_mut().zip(&reader.scans) {
-            *scanning -= usize::from(*scans);
+            // What was planned for the next range is not counted before that begins.
+            *scanning = scanning.saturating_sub(usize::from(*scans));
         }
     }
 
