@@ -41,6 +41,15 @@ pub(crate) enum Command {
     },
     /// Copy a data directory, whether a broker runs on it or not; a broker can start from the copy
     Snapshot(Snapshot),
+    /// Check a data directory, whether a broker runs on it or not: count by kind, name what is
+    /// damaged; exit 0, or 1 when something is
+    Verify {
+        /// Data directory
+        data: PathBuf,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args, Clone, Debug)]

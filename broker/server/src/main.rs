@@ -15,6 +15,7 @@ mod passwd;
 mod run;
 mod snapshot;
 mod start;
+mod verify;
 mod worker;
 
 use std::{
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Some(Command::DefaultConfig) => print(config::REFERENCE),
         Some(Command::Passwd { file, user }) => passwd::run(&file, &user),
         Some(Command::Snapshot(snapshot)) => snapshot::run(&snapshot),
+        Some(Command::Verify { data, json }) => verify::run(&data, json),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The store within a data directory.
-const STORE: &str = "store";
+pub(crate) const STORE: &str = "store";
 /// The development certificates, which clients may already trust.
 const CERTIFICATES: &str = "certs";
 

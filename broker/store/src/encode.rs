@@ -21,6 +21,9 @@ const RETAIN_HANDLING_SHIFT: u32 = 4;
 #[error("{0}")]
 pub(crate) struct MalformedRecord(&'static str);
 
+/// Of a record whose key says nothing.
+pub(crate) const MALFORMED_KEY: MalformedRecord = MalformedRecord("its key is malformed");
+
 /// Writes a session's record to `out`, which is overwritten. `first`: the first position of the
 /// batch, to which [`Start::InBatch`] refers.
 pub(crate) fn put_session(record: &SessionRecord, first: Position, out: &mut Vec<u8>) {

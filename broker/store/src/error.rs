@@ -188,6 +188,9 @@ pub enum Error {
         /// What the operating system or RocksDB says.
         reason: String,
     },
+    /// Whoever asked does not wait any more.
+    #[error("whoever asked is gone")]
+    GivenUp,
     /// The engine was closed.
     #[error("the store is closed")]
     Closed,

@@ -24,6 +24,7 @@ mod recover;
 mod rocks;
 mod scan;
 mod segment;
+mod verify;
 mod wanted;
 
 pub use engine::{CommitSink, Counters, Engine, Recovered, UncleanStop};
@@ -33,3 +34,4 @@ pub use memory::Memory;
 pub use progress::{Phase, Progress};
 pub use quarantine::Damage;
 pub use rocks::{Options, Rocks, SegmentLimits, copy_closed};
+pub use verify::{Count, Finding, LogCount, Report, verify_closed};

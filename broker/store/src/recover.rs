@@ -277,7 +277,7 @@ impl OfClient<'_> {
 
     fn inbound(&mut self, client: &[u8], desk: &mut Desk<'_>) -> Result<Vec<PacketId>, Error> {
         collect(&mut self.inbound, client, desk, |_, suffix, _| {
-            keys::packet_id(suffix).ok_or_else(|| MALFORMED_KEY.to_owned())
+            keys::packet_id(suffix).ok_or_else(|| encode::MALFORMED_KEY.to_string())
         })
     }
 
@@ -288,7 +288,8 @@ impl OfClient<'_> {
         desk: &mut Desk<'_>,
     ) -> Result<Vec<OutboundRecord>, Error> {
         let mut records = collect(&mut self.outbound, client, desk, |key, suffix, sealed| {
-            let position = keys::position(suffix).ok_or_else(|| MALFORMED_KEY.to_owned())?;
+            let position =
+                keys::position(suffix).ok_or_else(|| encode::MALFORMED_KEY.to_string())?;
             encode::outbound(key, position, sealed).map_err(|error| error.to_string())
         })?;
         records.retain(|record| record.position >= cursor);
@@ -315,8 +316,6 @@ fn of(scan: &mut Scan<'_>, client: &[u8]) -> Result<Asked, Error> {
     Ok(found.map(|sealed| sealed.map(Vec::into_boxed_slice)))
 }
 
-const MALFORMED_KEY: &str = "its key is malformed";
-
 /// Everything of `client`, whose keys have a suffix; `read` gets key, suffix, value.
 fn collect<T>(
     scan: &mut Scan<'_>,
@@ -337,7 +336,7 @@ fn collect<T>(
         let read = match found {
             Some(suffix) if owner == client => Some(read(key, suffix, value)),
             Some(_) => None,
-            None => Some(Err(MALFORMED_KEY.to_owned())),
+            None => Some(Err(encode::MALFORMED_KEY.to_string())),
         };
         match read {
             Some(Ok(record)) => records.push(record),
@@ -411,7 +410,7 @@ pub(crate) fn damaged_record(name: &'static str, key: &[u8], reason: &impl ToStr
 }
 
 /// What a record of a family is called.
-pub(crate) fn kind(name: &'static str) -> &'static str {
+pub(crate) fn kind(name: &str) -> &str {
     match name {
         keys::SESSIONS => "session",
         keys::CURSORS => "cursor",

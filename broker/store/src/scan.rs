@@ -129,8 +129,8 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Reads every table file of a family.
-fn holes(db: &DB, name: &str) -> Result<Vec<Hole>, Error> {
+/// What cannot be read in the table files of a family, in the order of the last keys.
+pub(crate) fn holes(db: &DB, name: &str) -> Result<Vec<Hole>, Error> {
     let files = db.live_files().map_err(unreadable)?;
     let mut holes = Vec::new();
     for file in files.into_iter().filter(|file| file.column_family_name == name) {

@@ -14,6 +14,7 @@ mod exchange;
 mod expiry;
 mod flow_control;
 mod foreign_clients;
+mod integrity;
 mod mutual_tls;
 mod operations;
 mod persons_path;

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! POST /snapshot   the directory to make
+//! POST /verify
 //! ```
 //!
 //! The answer is lines of JSON: `{"progress": TEXT}` any number of times, then `{"done": RESULT}` or
@@ -43,14 +44,14 @@ use tokio::{
     runtime::{Builder, LocalOptions},
     sync::mpsc::{UnboundedSender, unbounded_channel},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     admin::Pages,
     http::{self, Page, text},
     operations::Operations,
 };
-use crate::snapshot;
+use crate::{snapshot, verify};
 
 /// Name of the socket in the data directory.
 const NAME: &str = "control.sock";
@@ -184,8 +185,20 @@ impl Desk {
                 Ok(target) => self.snapshot(PathBuf::from(OsString::from_vec(target))),
                 Err(refusal) => refusal,
             },
+            (&Method::POST, "/verify") => self.verify(),
             _ => self.pages.answer(&request).await,
         }
+    }
+
+    fn verify(&self) -> Response<Page> {
+        let rocks = Arc::clone(&self.rocks);
+        self.begin("a check of the store", move |asker| {
+            let report = rocks.verify(&|said| asker.hears(said)).map_err(|e| e.to_string())?;
+            for finding in &report.damaged {
+                error!("the check of the store found damage: {}", verify::sentence(finding));
+            }
+            serde_json::to_value(report).map_err(|error| error.to_string())
+        })
     }
 
     fn snapshot(&self, target: PathBuf) -> Response<Page> {

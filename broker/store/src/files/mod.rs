@@ -5,5 +5,6 @@
 //! RocksDB's: `db/log_format.h`, `table/format.cc`, `table/block_based/block.cc`.
 
 pub(crate) mod log;
+pub(crate) mod sums;
 pub(crate) mod table;
 pub(crate) mod wal;

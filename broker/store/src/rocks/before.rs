@@ -10,6 +10,7 @@ use super::mark::{self, Left};
 use crate::engine::UncleanStop;
 use crate::error::Error;
 use crate::files::log;
+use crate::files::sums::{self, Sums};
 use crate::files::wal::{Fault, Wal};
 use crate::quarantine::{Damaged, Quarantine};
 
@@ -17,8 +18,11 @@ use crate::quarantine::{Damaged, Quarantine};
 pub(super) struct Before {
     /// `None`: the store was closed.
     pub(super) unclean: Option<UncleanStop>,
-    /// Records of the write-ahead log are damaged, and valid ones follow: go on behind them.
+    /// Records of the write-ahead log are damaged: go on behind them.
     pub(super) skips_damage: bool,
+    /// The write-ahead log does not end where it should: write what is left of it to tables, so that
+    /// this is met once.
+    pub(super) flushes: bool,
 }
 
 /// Looks; nothing in the store is changed. What is damaged in the write-ahead log is in quarantine.
@@ -26,7 +30,7 @@ pub(super) struct Before {
 /// # Errors
 /// When the store is in use, or cannot be opened because the list of its files is damaged.
 pub(super) fn look(dir: &Path, quarantine: &Quarantine) -> Result<Before, Error> {
-    let mut before = Before { unclean: None, skips_damage: false };
+    let mut before = Before { unclean: None, skips_damage: false, flushes: false };
     let _closed = match ClosedStore::hold(dir) {
         Ok(closed) => closed,
         Err(Error::NoStore { .. }) => {
@@ -40,10 +44,8 @@ pub(super) fn look(dir: &Path, quarantine: &Quarantine) -> Result<Before, Error>
         Err(error) => return Err(error),
     };
     check_manifest(dir)?;
+    check_small_files(dir, quarantine)?;
     let left = mark::left(dir);
-    if left == Left::Clean {
-        return Ok(before);
-    }
     let unusable = |error: io::Error| Error::Unusable {
         dir: dir.to_path_buf(),
         reason: format!("its write-ahead log cannot be read: {error}"),
@@ -57,35 +59,73 @@ pub(super) fn look(dir: &Path, quarantine: &Quarantine) -> Result<Before, Error>
         damaged_wal: Vec::new(),
     };
     for fault in wal.faults() {
-        match fault {
-            Fault::CutOff(file, broken) => {
-                unclean.cut_off = Some(format!("{} at byte {}", file.name(), broken.offset));
-            }
+        let (Fault::CutOff(file, broken) | Fault::Damaged(file, broken)) = fault;
+        let place = format!("{} at byte {}", file.name(), broken.offset);
+        let is_normal = match fault {
+            // A store that was closed has nothing half written.
+            Fault::CutOff(..) => left != Left::Clean,
             // Never synced, so never promised: everything before is a state that was.
-            Fault::Damaged(file, broken) if unclean.machine_stopped && broken.has_hole => {
-                unclean.cut_off = Some(format!("{} at byte {}", file.name(), broken.offset));
-            }
-            Fault::Damaged(file, broken) => {
-                let place = format!("{} at byte {}", file.name(), broken.offset);
-                quarantine.keep(&file.path)?;
-                quarantine.set_aside(&Damaged {
-                    kind: "wal",
-                    key: file.name().as_bytes(),
-                    bytes: &[],
-                    reason: broken.reason.to_owned(),
-                    lost: format!(
-                        "some of the last writes before the stop are lost: the write-ahead log is \
-                         damaged in {place}, and goes on behind"
-                    ),
-                })?;
-                unclean.damaged_wal.push(place);
-                before.skips_damage = true;
-            }
+            Fault::Damaged(..) => left == Left::Restarted && broken.has_hole,
+        };
+        before.flushes = true;
+        if is_normal {
+            unclean.cut_off = Some(place);
+            continue;
         }
+        quarantine.keep(&file.path)?;
+        quarantine.set_aside(&Damaged {
+            kind: "wal",
+            key: file.name().as_bytes(),
+            bytes: &[],
+            reason: broken.reason.to_owned(),
+            lost: format!(
+                "some of the last writes before the stop are lost: the write-ahead log is damaged \
+                 in {place}; what is behind it is kept"
+            ),
+        })?;
+        unclean.damaged_wal.push(place);
+        before.skips_damage = true;
     }
     quarantine.sync()?;
-    before.unclean = Some(unclean);
+    before.unclean = (left != Left::Clean).then_some(unclean);
     Ok(before)
+}
+
+/// Files that hold nothing of what is stored; RocksDB writes them anew.
+fn check_small_files(dir: &Path, quarantine: &Quarantine) -> Result<(), Error> {
+    let sums = Sums::read(dir);
+    let mut damaged = Vec::new();
+    if let Err(reason) = &sums {
+        damaged.push((sums::NAME.to_owned(), reason.clone()));
+    }
+    let sums = sums.unwrap_or_default();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if sums::has_one(&name)
+            && let Ok(bytes) = fs::read(entry.path())
+            && let Err(reason) = sums.check(&name, &bytes)
+        {
+            damaged.push((name, reason.to_owned()));
+        }
+    }
+    for (name, reason) in &damaged {
+        quarantine.keep(&dir.join(name))?;
+        quarantine.set_aside(&Damaged {
+            kind: "file",
+            key: name.as_bytes(),
+            bytes: &[],
+            reason: reason.clone(),
+            lost: format!("the file {name} is damaged; nothing is lost, it is written anew"),
+        })?;
+    }
+    quarantine.sync()?;
+    for (name, _) in damaged {
+        fs::remove_file(dir.join(name)).map_err(|error| Error::Unusable {
+            dir: dir.to_path_buf(),
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(())
 }
 
 /// Whether nothing of a store is there.

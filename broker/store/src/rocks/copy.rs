@@ -9,6 +9,7 @@ use rocksdb::checkpoint::Checkpoint;
 use super::Rocks;
 use super::lock::ClosedStore;
 use crate::error::Error;
+use crate::files::sums;
 
 /// RocksDB writes no tables for a copy, it copies its write-ahead log instead: that is bounded, does
 /// not disturb those who write, and works when this disk is full.
@@ -27,7 +28,7 @@ impl Rocks {
             .and_then(|checkpoint| checkpoint.create_checkpoint_with_log_size(to, NO_FLUSH))
             .map_err(|error| Error::NoCopy { to: to.to_path_buf(), reason: error.into_string() })?;
         drop(db);
-        sync(to).map_err(|error| no_copy(to, to, &error))
+        sums::write(to).and_then(|()| sync(to)).map_err(|error| no_copy(to, to, &error))
     }
 }
 
@@ -47,7 +48,7 @@ pub fn copy_closed(dir: &Path, to: &Path) -> Result<(), Error> {
             take(&from, &to.join(name)).map_err(|error| no_copy(to, &from, &error))?;
         }
     }
-    sync(to).map_err(|error| no_copy(to, to, &error))
+    sums::write(to).and_then(|()| sync(to)).map_err(|error| no_copy(to, to, &error))
 }
 
 /// Everything that says what is stored; not locks, marks and texts for people.

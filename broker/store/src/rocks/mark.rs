@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_64;
 
 /// Name of the file. A copy of the store does not have it.
-const NAME: &str = "RUNNING";
+pub(crate) const NAME: &str = "RUNNING";
 
 /// The mark, set.
 #[derive(Debug)]

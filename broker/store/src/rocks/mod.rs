@@ -31,6 +31,7 @@ use rocksdb::DB;
 use crate::commit::Committer;
 use crate::engine::{CommitSink, Counters, Engine, Recovered, UncleanStop};
 use crate::error::Error;
+use crate::files::sums;
 use crate::progress::Phase;
 use crate::quarantine::{Damage, Quarantine};
 use crate::recover::{self, Found};
@@ -38,6 +39,11 @@ use crate::recover::{self, Found};
 pub use copy::copy_closed;
 pub use options::Options;
 pub use segments::SegmentLimits;
+
+pub(crate) use before::manifest_in;
+pub(crate) use lock::ClosedStore;
+pub(crate) use mark::NAME as MARK;
+pub(crate) use open::open_read_only;
 
 use mark::Mark;
 use open::Opened;
@@ -91,7 +97,7 @@ impl Rocks {
         let quarantine = options.quarantine_dir.clone().unwrap_or_else(|| dir.join("quarantine"));
         let quarantine = Arc::new(Quarantine::new(quarantine));
         let before = before::look(dir, &quarantine)?;
-        let Opened { db, families, log } = open::open(dir, options, before.skips_damage)?;
+        let Opened { db, families, log } = open::open(dir, options, &before)?;
         let unusable = |error: io::Error| {
             let reason = format!("it cannot be marked as running: {error}");
             Error::Unusable { dir: dir.to_path_buf(), reason }
@@ -108,6 +114,7 @@ impl Rocks {
         }
         recovered.unclean_stop =
             before.unclean.map(|unclean| UncleanStop { took: began.elapsed(), ..unclean });
+        sums::write(dir).map_err(unusable)?;
         let store = Arc::new(Store {
             db: RwLock::new(db),
             end: AtomicU64::new(recovered.end.0),
@@ -126,6 +133,11 @@ impl Rocks {
         let dir = dir.to_path_buf();
         let rocks = Self { store, committer, follower, is_closed, dir, quarantine, mark };
         Ok((rocks, recovered))
+    }
+
+    /// Lends the open database. Whoever wants to open it anew waits meanwhile, so be short.
+    pub(crate) fn with_db<T>(&self, with: impl FnOnce(&DB) -> T) -> T {
+        with(&self.store.db())
     }
 
     /// Where it is.
@@ -164,6 +176,8 @@ impl Engine for Rocks {
         // Its writes are synced with the last commits.
         self.follower.close();
         self.committer.close()?;
+        // Families may have been added; what is missing there is only not checked.
+        let _ = sums::write(&self.dir);
         self.mark.clear().map_err(|error| Error::Poisoned { reason: error.to_string() })
     }
 }

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, WriteOptions};
 
-use super::options::Options;
+use super::before::Before;
+use super::options::{Families, Options};
 use super::{rebuild, unreadable};
 use crate::error::Error;
 use crate::keys;
@@ -27,32 +28,57 @@ pub(super) struct Opened {
     pub(super) log: rocksdb::Options,
 }
 
-/// `skips_damage`: goes on behind damaged records of the write-ahead log, and writes what is left of
-/// it to tables, so that the damage is met once.
-pub(super) fn open(dir: &Path, options: &Options, skips_damage: bool) -> Result<Opened, Error> {
+/// Opens a store, or makes one.
+pub(super) fn open(dir: &Path, options: &Options, before: &Before) -> Result<Opened, Error> {
     sync_write_ahead(dir)?;
-    let mut database = options.database();
-    if skips_damage {
-        database = database
-            .get_options_from_string("avoid_flush_during_recovery=false")
-            .expect("RocksDB knows the option");
-        database.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
-    }
+    let database = database(options, before.skips_damage, before.flushes);
     let setup = options.families();
-    let mut families = setup.of_every_store();
-    // A newer program may have families that are not known here; RocksDB opens all or nothing, and
-    // only an open store tells its format.
     let more = more_families(dir, &database);
-    families.extend(more.iter().map(|name| {
-        let is_partition = partition::name_in(name).is_some();
-        let options = if is_partition { setup.log() } else { rocksdb::Options::default() };
-        ColumnFamilyDescriptor::new(name, options)
-    }));
+    let families = families(&setup, &more);
     let db = DB::open_cf_descriptors(&database, dir, families)
         .map_err(|error| explain(dir, error.into_string()))?;
     check_format(&db, dir)?;
     rebuild::finish(&db, options)?;
     Ok(Opened { db, families: more, log: setup.log() })
+}
+
+/// Opens a store that nobody else has open, to look at it; nothing is written.
+pub(crate) fn open_read_only(dir: &Path, skips_damage: bool) -> Result<DB, Error> {
+    let options = Options::default();
+    let database = database(&options, skips_damage, false);
+    // None can be made, so one that is missing must not be asked for.
+    let there = DB::list_cf(&database, dir).map_err(|error| explain(dir, error.into_string()))?;
+    let mut families = families(&options.families(), &more_families(dir, &database));
+    families.retain(|family| there.iter().any(|name| name == family.name()));
+    let db = DB::open_cf_descriptors_read_only(&database, dir, families, false)
+        .map_err(|error| explain(dir, error.into_string()))?;
+    format(&db, dir)?;
+    Ok(db)
+}
+
+/// As [`Before`] says.
+fn database(options: &Options, skips_damage: bool, flushes: bool) -> rocksdb::Options {
+    let mut database = options.database();
+    if flushes {
+        database = database
+            .get_options_from_string("avoid_flush_during_recovery=false")
+            .expect("RocksDB knows the option");
+    }
+    if skips_damage {
+        database.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
+    }
+    database
+}
+
+/// Those of every store, and `more`. A newer program may have families that are not known here;
+/// RocksDB opens all or nothing, and only an open store tells its format.
+fn families(setup: &Families, more: &[String]) -> Vec<ColumnFamilyDescriptor> {
+    let more = more.iter().map(|name| {
+        let is_partition = partition::name_in(name).is_some();
+        let options = if is_partition { setup.log() } else { rocksdb::Options::default() };
+        ColumnFamilyDescriptor::new(name, options)
+    });
+    setup.of_every_store().into_iter().chain(more).collect()
 }
 
 /// Makes the directory, or says why it cannot be used.
@@ -128,13 +154,21 @@ fn named_in(reason: &str) -> String {
 }
 
 fn check_format(db: &DB, dir: &Path) -> Result<(), Error> {
-    let meta = family(db, keys::META);
+    if format(db, dir)?.is_some() {
+        return Ok(());
+    }
+    let mut durably = WriteOptions::default();
+    durably.set_sync(true);
+    db.put_cf_opt(&family(db, keys::META), keys::FORMAT, FORMAT.to_be_bytes(), &durably)
+        .map_err(|error| explain(dir, error.into_string()))
+}
+
+/// The format, which this program knows; `None`: a new store.
+fn format(db: &DB, dir: &Path) -> Result<Option<u32>, Error> {
+    // A new store that is only looked at may be without the family.
+    let Some(meta) = db.cf_handle(keys::META) else { return Ok(None) };
     let Some(found) = db.get_pinned_cf(&meta, keys::FORMAT).map_err(unreadable)? else {
-        let mut durably = WriteOptions::default();
-        durably.set_sync(true);
-        return db
-            .put_cf_opt(&meta, keys::FORMAT, FORMAT.to_be_bytes(), &durably)
-            .map_err(|error| explain(dir, error.into_string()));
+        return Ok(None);
     };
     let format = <[u8; 4]>::try_from(&*found).map(u32::from_be_bytes).map_err(|_| {
         let reason = "its format is not a number".into();
@@ -143,7 +177,7 @@ fn check_format(db: &DB, dir: &Path) -> Result<(), Error> {
     let dir = dir.to_path_buf();
     match format.cmp(&FORMAT) {
         Ordering::Less => Err(Error::OlderFormat { dir, found: format, known: FORMAT }),
-        Ordering::Equal => Ok(()),
+        Ordering::Equal => Ok(Some(format)),
         Ordering::Greater => Err(Error::NewerFormat { dir, found: format, known: FORMAT }),
     }
 }

@@ -10,6 +10,7 @@ use super::{poisoned, unreadable};
 use crate::block::Block;
 use crate::engine::FIRST;
 use crate::error::Error;
+use crate::files::sums;
 use crate::recover::family;
 use crate::{keys, partition};
 
@@ -89,6 +90,8 @@ impl Partitions {
     pub(super) fn make(&self, db: &DB, name: &str) -> Result<Arc<Partition>, Error> {
         let partition = Arc::new(Partition::new(Some(name), Position::ZERO));
         db.create_cf(&*partition.family, &self.setup).map_err(poisoned)?;
+        // RocksDB has written its settings anew; without this they are only not checked.
+        let _ = sums::write(db.path());
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut all).push(Arc::clone(&partition));
         Ok(partition)

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// Clients of a full store, and its messages.
-pub(crate) const CLIENTS: u64 = 800;
+pub(crate) const CLIENTS: u64 = 500;
 
 /// Tells where the log ends after each commit.
 struct Ends(Sender<u64>);

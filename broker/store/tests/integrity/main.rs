@@ -3,3 +3,4 @@
 mod bench;
 mod records;
 mod stops;
+mod verify;

@@ -121,6 +121,28 @@ fn damage_in_the_middle_of_the_write_ahead_log() {
     }
 }
 
+/// What was closed is whole: damage is told there, too, wherever it is.
+#[test]
+fn damage_in_the_write_ahead_log_of_a_closed_store() {
+    for back in [20, 5000] {
+        let dir = TempDir::new().unwrap();
+        let store = open(dir.path());
+        for n in 0..100 {
+            store.commit(new_session(n));
+        }
+        store.close();
+        let wal = wal(dir.path());
+        let len = fs::metadata(&wal).unwrap().len() as usize;
+        flip(&wal, len - back);
+        let store = open(dir.path());
+        assert_eq!(store.damage().first(), Some(&("wal", 1)), "{back}");
+        assert_eq!(store.recovered.unclean_stop, None);
+        assert!(store.clients().len() > 50 && store.clients().len() < 100);
+        store.close();
+        assert_eq!(open(dir.path()).damage(), [], "met once");
+    }
+}
+
 /// Without the list of its files a store cannot be read, and must not be taken for a new one.
 #[test]
 fn a_damaged_list_of_files_is_refused() {
