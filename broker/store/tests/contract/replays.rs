@@ -24,6 +24,7 @@ contract!(
     a_wildcard_does_not_match_system_topics,
     a_replay_reaches_every_part_of_a_long_log,
     a_replay_is_what_the_definition_says,
+    a_topic_that_is_everywhere,
     replays_that_are_asked_together_get_an_answer_each,
     many_replays_are_what_the_definition_says_whenever_it_is_opened,
     a_long_topic_is_found_by_its_leading_levels,
@@ -208,6 +209,25 @@ fn a_replay_is_what_the_definition_says(mut bench: Bench) {
             Ok(())
         })
         .expect("replays are what the definition says");
+}
+
+/// One topic is in so many blocks that an index does not help, another in a few.
+fn a_topic_that_is_everywhere(mut bench: Bench) {
+    let messages: Vec<Message> = (0..3000_u16)
+        .map(|n| message(if n % 500 == 7 { "rare/a" } else { "everywhere/a" }, &n.to_be_bytes()))
+        .collect();
+    for message in &messages {
+        bench.submit(std::slice::from_ref(message), vec![]);
+        bench.commit();
+    }
+    let requests: Vec<Replay> = (0..)
+        .zip(["everywhere/#", "rare/#", "everywhere/a", "rare/a"])
+        .map(|(number, filter)| Replay { number, messages_max: 5000, ..replay(&[filter]) })
+        .collect();
+    let found = bench.replay_all_together(requests.clone());
+    for (request, found) in requests.iter().zip(found) {
+        assert_eq!(found, expected(&messages, request), "{request:?}");
+    }
 }
 
 fn replays_that_are_asked_together_get_an_answer_each(mut bench: Bench) {
