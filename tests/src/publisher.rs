@@ -16,6 +16,7 @@ pub struct Publisher {
     topics: Vec<String>,
     qos: u8,
     window: usize,
+    payload_bytes: usize,
     client: Option<Client>,
     next: u64,
     under_way: VecDeque<UnderWay>,
@@ -46,11 +47,18 @@ impl Publisher {
             topics,
             qos,
             window,
+            payload_bytes: 0,
             client: None,
             next: 0,
             under_way: VecDeque::new(),
             completed: 0,
         }
+    }
+
+    /// With spaces behind the number, so that a payload has so many bytes.
+    #[must_use]
+    pub fn padded(self, payload_bytes: usize) -> Self {
+        Self { payload_bytes, ..self }
     }
 
     /// How many messages the broker has acknowledged to the end.
@@ -160,7 +168,8 @@ impl Publisher {
 
     fn publish(&self, number: u64) -> Publish {
         let at = number as usize % self.topics.len();
-        Publish::new(&self.topics[at], number.to_string()).qos(self.qos, packet_id(number))
+        let payload = format!("{number:<width$}", width = self.payload_bytes);
+        Publish::new(&self.topics[at], payload).qos(self.qos, packet_id(number))
     }
 }
 

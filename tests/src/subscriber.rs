@@ -171,7 +171,7 @@ impl Subscriber {
                 };
                 assert!(is_new || publish.dup, "[MQTT-3.3.1-1] {publish:?}");
                 if is_new {
-                    let number = publish.text().parse().expect("a number");
+                    let number = publish.text().trim_end().parse().expect("a number");
                     self.judge(&publish.topic, number);
                 }
             }

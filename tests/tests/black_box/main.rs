@@ -29,6 +29,7 @@ mod session;
 mod snapshot;
 mod start_time;
 mod storm;
+mod stuck_sessions;
 mod subscribe;
 mod subscribe_format;
 mod takeover;
