@@ -264,6 +264,9 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- the broker's threads wait for:\n{}---", waits(&self.running.child));
+        }
         self.running.stop();
         if thread::panicking() {
             eprintln!("--- the broker said:\n{}---", self.running.log.text());
@@ -288,18 +291,23 @@ impl Running {
         let started = Instant::now();
         let (child, guard, log) = Self::spawn(settings, home);
         let until = started + DEADLINE;
+        let failed = |what: &str| -> ! {
+            let (waits, log) = (waits(&child), log.text());
+            panic!("{what}; its threads wait for:\n{waits}it said:\n{log}");
+        };
         let address = |before: &str| {
             let line = log.find(before, until);
             let after = line.as_deref().and_then(|line| line.split_once(before));
             let end = |c: char| !(c.is_ascii_digit() || c == '.' || c == ':');
             let address = after.and_then(|(_, rest)| rest.split(end).next()?.parse().ok());
-            address.unwrap_or_else(|| panic!("no '{before}ADDRESS' in the log:\n{}", log.text()))
+            address.unwrap_or_else(|| failed(&format!("no '{before}ADDRESS' in the log")))
         };
         let tcp = address("listening on tcp://");
         let tls = address("listening on tls://");
         let operations = address("operations on http://");
-        let is_ready = log.find("ready", until).is_some();
-        assert!(is_ready, "the broker did not get ready:\n{}", log.text());
+        if log.find("ready", until).is_none() {
+            failed("the broker did not get ready");
+        }
         Self { child, guard, started_in: started.elapsed(), log, tcp, tls, operations }
     }
 
@@ -315,6 +323,21 @@ impl Running {
 pub fn new_home() -> TempDir {
     let home = tempfile::Builder::new().prefix("flotilla-test-").tempdir();
     home.expect("a temporary directory can be made")
+}
+
+/// What each thread of a process waits for, as far as the kernel says: a lock, or the disk.
+fn waits(process: &Child) -> String {
+    let tasks = fs::read_dir(format!("/proc/{}/task", process.id()));
+    let read = |task: &Path, file| fs::read_to_string(task.join(file)).unwrap_or_default();
+    let of = |task: &Path| {
+        let stack = read(task, "stack").lines().take(5).collect::<Vec<_>>().join(" ");
+        let (name, waits) = (read(task, "comm"), read(task, "wchan"));
+        format!("{}: {waits} {stack}\n", name.trim())
+    };
+    tasks.map_or_else(
+        |error| format!("{error}\n"),
+        |tasks| tasks.flatten().map(|task| of(&task.path())).collect(),
+    )
 }
 
 /// Ends the guard, then the broker: afterwards its process id may belong to another program.

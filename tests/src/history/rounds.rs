@@ -37,7 +37,8 @@ pub struct Plan {
     pub length: Range<Duration>,
     /// Longest pause of a writer between two bursts.
     pub pause: Duration,
-    /// How long a client waits for an answer.
+    /// How long a client waits for an answer. A disk that others write to can hold up a sync for
+    /// long.
     pub patience: Duration,
 }
 

@@ -31,7 +31,7 @@ fn played(sync: &str, seed: u64) -> Option<Summary> {
         rounds: from_environment("FLOTILLA_POWER_CUTS").unwrap_or(3) as u32,
         length: Duration::from_millis(300)..Duration::from_millis(3_000),
         pause: Duration::from_millis(30),
-        patience: DEADLINE,
+        patience: DEADLINE * 3,
     };
     let cut = |broker: &mut Broker, dice: &mut Dice| {
         disk.cut_power();
