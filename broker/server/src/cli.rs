@@ -39,6 +39,9 @@ pub(crate) enum Command {
         /// User Name
         user: String,
     },
+    /// Show what lies in the log, who holds it, and what would be cleaned next, whether a broker
+    /// runs or not
+    Backlog(Backlog),
     /// Copy a data directory, whether a broker runs on it or not; a broker can start from the copy
     Snapshot(Snapshot),
     /// Check a data directory, whether a broker runs on it or not: count by kind, name what is
@@ -62,6 +65,22 @@ pub(crate) struct Snapshot {
     /// Data directory; default: that of the configuration
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Backlog {
+    /// Configuration file of the broker, which names the data directory and the limits
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Data directory; default: that of the configuration
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Also what would be cleaned next, and who would lose messages by it
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Clone, Debug)]

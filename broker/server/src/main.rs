@@ -3,6 +3,7 @@
 mod announce;
 mod ask;
 mod auth;
+mod backlog;
 mod cli;
 mod clock;
 mod commits;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Some(Command::Check { file }) => start::check(&file),
         Some(Command::DefaultConfig) => print(config::REFERENCE),
         Some(Command::Passwd { file, user }) => passwd::run(&file, &user),
+        Some(Command::Backlog(arguments)) => backlog::run(&arguments),
         Some(Command::Snapshot(snapshot)) => snapshot::run(&snapshot),
         Some(Command::Verify { data, json }) => verify::run(&data, json),
     }

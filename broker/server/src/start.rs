@@ -146,12 +146,11 @@ impl Broker {
             (0..settings.workers).map(|_| Arc::new(Mailbox::default())).collect();
         let commits = Commits { mailboxes: Arc::clone(&mailboxes), alarm: alarm.clone() };
         let options = Options {
-            sync_interval: settings.sync.interval(),
             quarantine_dir: Some(settings.data.join("quarantine")),
             progress: Arc::clone(&progress),
-            ..Options::default()
+            ..settings.store_options()
         };
-        let (rocks, mut recovered) = Rocks::open(&settings.data.join("store"), &options, commits)
+        let (rocks, mut recovered) = Rocks::open(&settings.store_dir(), &options, commits)
             .map_err(|error| error.to_string())?;
         let rocks = Arc::new(rocks);
         let control = Control::start(&settings.data, Arc::clone(&rocks), Arc::clone(&operations))?;

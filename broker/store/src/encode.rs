@@ -3,11 +3,17 @@
 //! A record is sealed: `version u8 | fields | xxh3 u32 of key, version, fields`. Numbers are big
 //! endian, a text is `length u16 | UTF-8`, an option is `0` or `1 | value`.
 
+mod interest;
+
 use flotilla_core::id::{ClientId, Position};
 use flotilla_core::message::Message;
 use flotilla_core::record::{OutboundRecord, SessionRecord, Start, SubscriptionRecord, WillRecord};
 use flotilla_mqtt::{PacketId, QoS, RetainHandling, SubscriptionOptions, topic};
 use twox_hash::XxHash3_64;
+
+#[cfg(test)]
+use interest::Wish;
+pub(crate) use interest::{Interest, interest};
 
 const VERSION: u8 = 1;
 const CHECKSUM: usize = 4;
@@ -111,20 +117,26 @@ pub(crate) fn session(key: &[u8], sealed: &[u8]) -> Result<SessionRecord, Malfor
     })
 }
 
-fn subscription(fields: &mut Fields<'_>) -> Result<SubscriptionRecord, MalformedRecord> {
+/// Filter, options, Subscription Identifier, where it starts.
+type Subscription<'a> = (&'a str, SubscriptionOptions, Option<u32>, Position);
+
+fn subscription_fields<'a>(fields: &mut Fields<'a>) -> Result<Subscription<'a>, MalformedRecord> {
     let len = usize::from(u16::from_be_bytes(fields.array()?));
     let filter = std::str::from_utf8(fields.take(len)?).ok();
     // Matching relies on valid filters.
     let filter = filter
         .filter(|filter| topic::parse_filter(filter).is_ok())
         .ok_or(MalformedRecord("a topic filter is not valid"))?;
-    Ok(SubscriptionRecord {
-        filter: Box::from(filter),
-        options: options(fields.byte()?)
-            .ok_or(MalformedRecord("the options of a subscription are not known"))?,
-        id: fields.option()?.map(u32::from_be_bytes),
-        start: Start::At(Position(u64::from_be_bytes(fields.array()?))),
-    })
+    let options = options(fields.byte()?)
+        .ok_or(MalformedRecord("the options of a subscription are not known"))?;
+    let id = fields.option()?.map(u32::from_be_bytes);
+    Ok((filter, options, id, Position(u64::from_be_bytes(fields.array()?))))
+}
+
+fn subscription(fields: &mut Fields<'_>) -> Result<SubscriptionRecord, MalformedRecord> {
+    let (filter, options, id, start) = subscription_fields(fields)?;
+    let (filter, start) = (Box::from(filter), Start::At(start));
+    Ok(SubscriptionRecord { filter, options, id, start })
 }
 
 /// Reads nothing but the revision out of a session's record.
@@ -430,6 +442,19 @@ mod tests {
             put_session(&record, Position(1), &mut sealed);
             prop_assert_eq!(revision(key, &sealed), Ok(record.revision));
             prop_assert_eq!(session(key, &sealed).unwrap(), record.clone());
+            let read = interest(key, &sealed).unwrap();
+            prop_assert_eq!(read.disconnected_at_ms, record.disconnected_at_ms);
+            prop_assert_eq!(read.sent_up_to, record.sent_up_to);
+            let wishes = record.subscriptions.iter().filter(|s| s.options.qos > QoS::AtMostOnce);
+            let wishes = wishes.map(|s| Wish {
+                filter: &s.filter,
+                start: s.start.resolve(Position(1)),
+                no_local: s.options.no_local,
+            });
+            prop_assert_eq!(read.wishes, wishes.collect::<Vec<_>>());
+            let mut positions: Vec<_> = record.unacknowledged.iter().map(|(_, p)| *p).collect();
+            positions.sort_unstable();
+            prop_assert_eq!(read.unacknowledged, positions);
             // Each flipped bit is found.
             for at in 0..sealed.len() {
                 sealed[at] ^= 1 << (at % 8);
@@ -453,6 +478,7 @@ mod tests {
                 let _ = (session(b"key", &sealed), cursor(b"key", &sealed));
                 let _ = (outbound(b"key", Position(1), &sealed), retained(b"key", &sealed));
                 let _ = (session(b"key", bytes), revision(b"key", bytes));
+                let _ = (interest(b"key", &sealed).is_ok(), overtaken(b"key", &sealed));
             }
         }
     }

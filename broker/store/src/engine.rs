@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use flotilla_core::histogram::{Bytes, Histogram, Nanoseconds, Pieces};
 use flotilla_core::id::{Position, ShardId, Ticket};
+use flotilla_core::mail::Overtaken;
 use flotilla_core::message::Message;
 use flotilla_core::record::StoredSession;
 use flotilla_core::turn::{Batch, Page, Replay};
 
+use crate::clean::plan::{Reason, Taken};
 use crate::error::Error;
 use crate::quarantine::Damage;
 
@@ -28,6 +30,14 @@ pub trait CommitSink: Send + 'static {
     /// Either two shards believe to own the session, or a later batch of the same owner followed a
     /// refused one. Every batch before it has been reported, later ones go on.
     fn refused(&mut self, batch: Batch);
+
+    /// The log was cleaned: who lost messages by it. What was taken is gone from the disk, and the
+    /// disk knows who was overtaken. Or it could not be cleaned; that is tried again.
+    ///
+    /// Does nothing unless it is implemented.
+    fn cleaned(&mut self, outcome: Result<Cleaned, Error>) {
+        drop(outcome);
+    }
 
     /// Nothing will be committed any more: a write or a sync failed, so what is on disk is not
     /// known. No batch that was not reported committed may be acknowledged; the broker must stop.
@@ -64,6 +74,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Bytes submitted but not yet committed: messages and records, about what they hold in memory.
     fn uncommitted_bytes(&self) -> usize;
 
+    /// How large the log is, as of a few seconds ago.
+    fn log_size(&self) -> LogSize;
+
     /// What the engine has done since it was opened.
     fn counters(&self) -> Counters;
 
@@ -78,6 +91,32 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// When the engine was poisoned, now or earlier.
     fn close(&self) -> Result<(), Error>;
+}
+
+/// What one cleaning has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cleaned {
+    /// What went, by [`Reason`].
+    pub taken: [Taken; Reason::ALL.len()],
+    /// Who lost messages by it.
+    pub overtaken: Vec<Overtaken>,
+    /// Blocks that could not be read before they went: who has lost what was in them is not known.
+    pub unread_blocks: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// How large a log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSize {
+    /// Of all blocks, before they are compressed.
+    pub bytes: u64,
+    /// When about the oldest message came, Unix milliseconds; `None`: there is none.
+    pub oldest_ms: Option<u64>,
+    /// Partitions that have messages.
+    pub partitions: usize,
+    /// Segments that are sealed: only what is in these can be cleaned.
+    pub segments: usize,
 }
 
 /// What an engine gives back when it is opened. The backlog is not read.
@@ -133,6 +172,8 @@ pub struct Counters {
     /// How often the index of the log could not be written, or was damaged or missing where it was
     /// needed, so that blocks were read that it would have spared. No message is lost by that.
     pub index_faults: u64,
+    /// Messages that cleaning took from the log, by [`Reason`].
+    pub cleaned: [u64; Reason::ALL.len()],
     /// Nanoseconds spent in writing commits.
     pub commit_ns: u64,
     /// Messages of each commit.

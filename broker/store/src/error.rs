@@ -170,6 +170,15 @@ pub enum Error {
         /// What the operating system or RocksDB says.
         reason: String,
     },
+    /// The log could not be cleaned. Nothing has changed.
+    #[error(
+        "the log cannot be cleaned: {reason}; it grows until that is mended, see that the disk has \
+         room and is free of faults"
+    )]
+    NotCleaned {
+        /// What the operating system or RocksDB says.
+        reason: String,
+    },
     /// There is nothing to look at.
     #[error("there is no store in '{}': name the data directory of a broker", .dir.display())]
     NoStore {

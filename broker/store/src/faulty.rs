@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use flotilla_core::id::{Position, ShardId, Ticket};
 use flotilla_core::turn::{Batch, Page, Replay};
 
-use crate::engine::{CommitSink, Counters, Engine};
+use crate::engine::{Cleaned, CommitSink, Counters, Engine, LogSize};
 use crate::error::Error;
 
 /// An engine around another one that fails when told: for tests and the simulator.
@@ -87,6 +87,10 @@ impl<E: Engine> Engine for Faulty<E> {
         self.inner.uncommitted_bytes()
     }
 
+    fn log_size(&self) -> LogSize {
+        self.inner.log_size()
+    }
+
     fn counters(&self) -> Counters {
         self.inner.counters()
     }
@@ -139,6 +143,12 @@ impl CommitSink for Between {
     fn refused(&mut self, batch: Batch) {
         if !self.is_poisoned() {
             self.sink.refused(batch);
+        }
+    }
+
+    fn cleaned(&mut self, outcome: Result<Cleaned, Error>) {
+        if !self.is_poisoned() {
+            self.sink.cleaned(outcome);
         }
     }
 

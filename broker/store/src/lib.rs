@@ -6,6 +6,7 @@
 
 mod batch;
 mod block;
+mod clean;
 mod commit;
 mod encode;
 mod engine;
@@ -27,11 +28,13 @@ mod segment;
 mod verify;
 mod wanted;
 
-pub use engine::{CommitSink, Counters, Engine, Recovered, UncleanStop};
+pub use clean::backlog::{Backlog, Loss, Lowest, PartitionBacklog};
+pub use clean::plan::{Reason, Taken};
+pub use engine::{Cleaned, CommitSink, Counters, Engine, LogSize, Recovered, UncleanStop};
 pub use error::Error;
 pub use faulty::{Between, Faults, Faulty};
 pub use memory::Memory;
 pub use progress::{Phase, Progress};
 pub use quarantine::Damage;
-pub use rocks::{Options, Rocks, SegmentLimits, copy_closed};
+pub use rocks::{Options, Rocks, SegmentLimits, backlog_closed, copy_closed};
 pub use verify::{Count, Finding, LogCount, Report, verify_closed};

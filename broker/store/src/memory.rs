@@ -12,7 +12,7 @@ use flotilla_core::turn::{Batch, Page, Replay, Write};
 use flotilla_mqtt::PacketId;
 
 use crate::batch::Revisions;
-use crate::engine::{CommitSink, Counters, Engine, FIRST, Recovered};
+use crate::engine::{CommitSink, Counters, Engine, FIRST, LogSize, Recovered};
 use crate::error::Error;
 use crate::hash::topic_hash;
 use crate::page::Filling;
@@ -143,6 +143,17 @@ impl Engine for Memory {
 
     fn uncommitted_bytes(&self) -> usize {
         self.lock().uncommitted_bytes
+    }
+
+    fn log_size(&self) -> LogSize {
+        let state = self.lock();
+        let log = &state.stored.log;
+        LogSize {
+            bytes: log.iter().map(|message| message.as_bytes().len() as u64).sum(),
+            oldest_ms: log.first().map(Message::received_at_ms),
+            partitions: usize::from(!log.is_empty()),
+            segments: 0,
+        }
     }
 
     fn counters(&self) -> Counters {

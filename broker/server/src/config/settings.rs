@@ -5,9 +5,11 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     thread,
+    time::Duration,
 };
 
 use flotilla_core::{durability::Durability, limits::Limits};
+use flotilla_store::Options;
 
 use super::{
     Bind, IdentitySource, Level, Overrides, Refusal, Scheme, Sync, durability,
@@ -34,6 +36,10 @@ pub(crate) struct Settings {
     pub(crate) sync: Sync,
     /// When an acknowledged message is.
     pub(crate) durability: Durability,
+    /// Messages that are older go from the log; `None`: they stay.
+    pub(crate) age_max: Option<Duration>,
+    /// Bytes of the log; `None`: no limit.
+    pub(crate) disk_bytes_max: Option<u64>,
     /// The operations listener; `None`: off.
     pub(crate) ops: Option<SocketAddr>,
     /// How much the log says.
@@ -137,10 +143,27 @@ impl Settings {
             password_file,
             limits,
             sync: written.store.sync,
+            age_max: Some(written.store.age_max.into()).filter(|age: &Duration| !age.is_zero()),
+            disk_bytes_max: Some(written.store.disk_bytes_max.bytes()).filter(|bytes| *bytes > 0),
             durability,
             ops: written.ops.bind.0,
             level: overrides.level.unwrap_or(written.log.level),
         })
+    }
+
+    /// How the store is to be run.
+    pub(crate) fn store_options(&self) -> Options {
+        Options {
+            sync_interval: self.sync.interval(),
+            age_max: self.age_max,
+            disk_bytes_max: self.disk_bytes_max,
+            ..Options::default()
+        }
+    }
+
+    /// Where the store is.
+    pub(crate) fn store_dir(&self) -> PathBuf {
+        self.data.join("store")
     }
 
     /// Where the development certificates are.

@@ -87,6 +87,8 @@ fn everything_can_be_set() {
         connect_timeout = "500ms"
         [store]
         sync = "100ms"
+        disk_bytes_max = "1GiB"
+        age_max = "0s"
         [[durability]]
         filter = "orders/#"
         class = "fsync"
@@ -117,6 +119,7 @@ fn everything_can_be_set() {
     assert!(matches!(settings.sync, Sync::Every(interval) if interval.as_millis() == 100));
     let of = |topic| settings.durability.class_of(topic);
     assert_eq!((of("orders/raw"), of("a/raw"), of("a")), (Class::Fsync, Class::Memory, Class::Os));
+    assert_eq!((settings.disk_bytes_max, settings.age_max), (Some(1 << 30), None));
     assert_eq!(settings.ops, None);
     assert_eq!(settings.level, Level::Debug);
     let [listener] = settings.listeners.as_slice() else { panic!("{:?}", settings.listeners) };

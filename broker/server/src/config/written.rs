@@ -152,10 +152,22 @@ impl Default for Limits {
 }
 
 /// `[store]`
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
     pub(crate) sync: Sync,
+    pub(crate) disk_bytes_max: Size,
+    pub(crate) age_max: Duration,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            sync: Sync::default(),
+            disk_bytes_max: Size::from_kib(50 << 20),
+            age_max: Duration::from_secs(7 * 24 * 3600),
+        }
+    }
 }
 
 /// `[retained]`

@@ -6,6 +6,7 @@
 //! time, telling how far it has come:
 //!
 //! ```text
+//! POST /backlog    "plan", or nothing
 //! POST /snapshot   the directory to make
 //! POST /verify
 //! ```
@@ -51,7 +52,10 @@ use super::{
     http::{self, Page, text},
     operations::Operations,
 };
-use crate::{snapshot, verify};
+use crate::{
+    backlog::{self, Report},
+    snapshot, verify,
+};
 
 /// Name of the socket in the data directory.
 const NAME: &str = "control.sock";
@@ -181,6 +185,10 @@ type Running = Arc<Mutex<Option<&'static str>>>;
 impl Desk {
     async fn answer(&self, request: Request<Incoming>) -> Response<Page> {
         match (request.method(), request.uri().path()) {
+            (&Method::POST, "/backlog") => match read(request).await {
+                Ok(wish) => self.backlog(wish == PLAN),
+                Err(refusal) => refusal,
+            },
             (&Method::POST, "/snapshot") => match read(request).await {
                 Ok(target) => self.snapshot(PathBuf::from(OsString::from_vec(target))),
                 Err(refusal) => refusal,
@@ -198,6 +206,14 @@ impl Desk {
                 error!("the check of the store found damage: {}", verify::sentence(finding));
             }
             serde_json::to_value(report).map_err(|error| error.to_string())
+        })
+    }
+
+    fn backlog(&self, is_plan: bool) -> Response<Page> {
+        let rocks = Arc::clone(&self.rocks);
+        self.begin("a look at the backlog", move |_| {
+            let backlog = rocks.backlog(is_plan.then_some(backlog::NAMED_MAX));
+            Ok(json!(Report::from(backlog.map_err(|error| error.to_string())?)))
         })
     }
 
@@ -272,6 +288,9 @@ impl Asker {
         self.lines.send(Bytes::from(format!("{line}\n"))).is_ok()
     }
 }
+
+/// What a request for a backlog says that asks for the plan, too.
+pub(crate) const PLAN: &[u8] = b"plan";
 
 /// What a request for a snapshot says.
 pub(crate) fn snapshot_request(target: &Path) -> &[u8] {

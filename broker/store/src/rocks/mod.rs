@@ -3,6 +3,8 @@
 mod appends;
 mod before;
 mod blocks;
+mod cleaner;
+mod closed;
 mod copy;
 mod lock;
 mod mark;
@@ -14,6 +16,7 @@ mod reader;
 mod rebuild;
 mod replay;
 mod segments;
+mod sink;
 mod sweep;
 mod writer;
 
@@ -28,14 +31,16 @@ use flotilla_core::id::Position;
 use flotilla_core::turn::{Batch, Page, Replay};
 use rocksdb::DB;
 
+use crate::clean::backlog::Backlog;
 use crate::commit::Committer;
-use crate::engine::{CommitSink, Counters, Engine, Recovered, UncleanStop};
+use crate::engine::{CommitSink, Counters, Engine, LogSize, Recovered, UncleanStop};
 use crate::error::Error;
 use crate::files::sums;
 use crate::progress::Phase;
 use crate::quarantine::{Damage, Quarantine};
 use crate::recover::{self, Found};
 
+pub use closed::backlog_closed;
 pub use copy::copy_closed;
 pub use options::Options;
 pub use segments::SegmentLimits;
@@ -45,18 +50,22 @@ pub(crate) use lock::ClosedStore;
 pub(crate) use mark::NAME as MARK;
 pub(crate) use open::open_read_only;
 
+use cleaner::{Cleaner, Cleaning, Rules};
 use mark::Mark;
 use open::Opened;
 use partitions::Partitions;
 use segments::{Follower, Tail};
+use sink::SharedSink;
 use writer::Writer;
 
 /// The engine of the broker: one directory, one RocksDB database, one commit thread, one thread that
-/// follows it and keeps the index.
+/// follows it and keeps the index, one that cleans.
 pub struct Rocks {
     store: Arc<Store>,
     committer: Committer,
     follower: Follower,
+    cleaner: Cleaner,
+    rules: Rules,
     is_closed: AtomicBool,
     dir: PathBuf,
     quarantine: Arc<Quarantine>,
@@ -73,6 +82,7 @@ struct Store {
     tail: Tail,
     /// How often the index could not be used or written.
     index_faults: AtomicU64,
+    cleaning: Cleaning,
 }
 
 impl Rocks {
@@ -121,23 +131,39 @@ impl Rocks {
             partitions,
             tail,
             index_faults: AtomicU64::new(0),
+            cleaning: Cleaning::default(),
         });
         let no_thread = |error| {
             let reason = format!("no thread can be started: {error}");
             Error::Unusable { dir: dir.to_path_buf(), reason }
         };
         let writer = Writer::new(Arc::clone(&store), options, recovered.end);
-        let committer = Committer::start(writer, options.sync_interval, sink).map_err(no_thread)?;
+        let sink = SharedSink::new(sink);
+        let committer =
+            Committer::start(writer, options.sync_interval, sink.clone()).map_err(no_thread)?;
         let follower = Follower::start(&store).map_err(no_thread)?;
+        let rules = options.rules();
+        let cleaner = Cleaner::start(&store, rules, sink).map_err(no_thread)?;
         let is_closed = AtomicBool::new(false);
         let dir = dir.to_path_buf();
-        let rocks = Self { store, committer, follower, is_closed, dir, quarantine, mark };
+        let rocks =
+            Self { store, committer, follower, cleaner, rules, is_closed, dir, quarantine, mark };
         Ok((rocks, recovered))
     }
 
     /// Lends the open database. Whoever wants to open it anew waits meanwhile, so be short.
     pub(crate) fn with_db<T>(&self, with: impl FnOnce(&DB) -> T) -> T {
         with(&self.store.db())
+    }
+
+    /// What lies in the log, and who holds it. `most`: also what would go next, and for whom: so
+    /// many of those who would lose most are named. Reads all sessions, and with `most` what would
+    /// go.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn backlog(&self, most: Option<usize>) -> Result<Backlog, Error> {
+        cleaner::backlog(&self.store, self.rules, most)
     }
 
     /// Where it is.
@@ -164,7 +190,12 @@ impl Engine for Rocks {
 
     fn counters(&self) -> Counters {
         let index_faults = self.store.index_faults.load(Ordering::Relaxed);
-        Counters { index_faults, ..self.committer.counters() }
+        let cleaned = self.store.cleaning.cleaned();
+        Counters { index_faults, cleaned, ..self.committer.counters() }
+    }
+
+    fn log_size(&self) -> LogSize {
+        self.store.cleaning.size()
     }
 
     fn damage(&self) -> Damage {
@@ -173,6 +204,7 @@ impl Engine for Rocks {
 
     fn close(&self) -> Result<(), Error> {
         self.is_closed.store(true, Ordering::Release);
+        self.cleaner.close();
         // Its writes are synced with the last commits.
         self.follower.close();
         self.committer.close()?;

@@ -10,6 +10,7 @@ use rocksdb::{
     MergeOperands,
 };
 
+use super::cleaner::Rules;
 use super::segments::SegmentLimits;
 use crate::progress::Progress;
 use crate::{encode, keys};
@@ -43,6 +44,16 @@ pub struct Options {
     pub partitions_max: usize,
     /// When a segment of the log is full and sealed.
     pub segment: SegmentLimits,
+    /// Messages that are older go, whoever wants them; `None`: they stay.
+    pub age_max: Option<Duration>,
+    /// Bytes of the log, before it is compressed: what is more goes, whoever wants it, from the
+    /// largest partition first; `None`: no limit.
+    pub disk_bytes_max: Option<u64>,
+    /// The log is cleaned so often, or when much was sealed, if there is something to clean and the
+    /// cleaner has rested; `None`: never.
+    pub cleans_every: Option<Duration>,
+    /// The cleaner rests so many times as long as it has worked.
+    pub cleaner_rest: u32,
     /// Where the one who opens says how far it has come.
     pub progress: Arc<Progress>,
 }
@@ -60,6 +71,10 @@ impl Default for Options {
             partition_levels: 1,
             partitions_max: 32,
             segment: SegmentLimits::default(),
+            age_max: None,
+            disk_bytes_max: None,
+            cleans_every: Some(Duration::from_secs(10)),
+            cleaner_rest: 19,
             progress: Arc::default(),
         }
     }
@@ -90,6 +105,12 @@ impl Options {
         options.set_max_log_file_size(MIB);
         options.set_keep_log_file_num(2);
         options
+    }
+
+    /// What the log may hold.
+    pub(super) fn rules(&self) -> Rules {
+        let Self { age_max, disk_bytes_max, cleans_every, cleaner_rest, .. } = *self;
+        Rules { age_max, bytes_max: disk_bytes_max, cleans_every, rest: cleaner_rest }
     }
 
     /// How families are set up that share the memory for what was read.

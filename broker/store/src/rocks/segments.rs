@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::growing::Growing;
 use crate::keys;
 use crate::recover::family;
-use crate::segment::Segment;
+use crate::segment::{Segment, Share};
 
 /// The thread is woken when so many messages are not indexed…
 const BEHIND_MAX: u64 = 8192;
@@ -50,6 +50,8 @@ pub(super) struct Tail {
     open: Mutex<Open>,
     /// Where it begins: all below is sealed.
     sealed: AtomicU64,
+    /// How many were sealed since the store was opened.
+    segments: AtomicU64,
     /// All below is indexed.
     indexed: AtomicU64,
     thread: OnceLock<Thread>,
@@ -78,6 +80,7 @@ impl Tail {
             limits,
             open: Mutex::new(Open::new(first)),
             sealed: AtomicU64::new(first.0),
+            segments: AtomicU64::new(0),
             indexed: AtomicU64::new(first.0),
             thread: OnceLock::new(),
             is_woken: AtomicBool::new(false),
@@ -87,6 +90,17 @@ impl Tail {
     /// Where it begins: all below is sealed.
     pub(super) fn first(&self) -> Position {
         Position(self.sealed.load(Ordering::Acquire))
+    }
+
+    /// How many segments were sealed since the store was opened.
+    pub(super) fn segments_sealed(&self) -> u64 {
+        self.segments.load(Ordering::Relaxed)
+    }
+
+    /// What is not sealed, as far as it is indexed.
+    pub(super) fn open_shares(&self) -> Vec<Share> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.growing.shares().to_vec()
     }
 
     /// The log ends at `end` now.
@@ -186,11 +200,12 @@ impl Tail {
         }
         *open = Open::new(sealed.segment.end);
         self.sealed.store(sealed.segment.end.0, Ordering::Release);
+        self.segments.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// Where the last segment ends that can be read; what follows is indexed again.
-fn sealed_end(db: &DB) -> Position {
+pub(super) fn sealed_end(db: &DB) -> Position {
     let mut rows = db.raw_iterator_cf(&family(db, keys::SEGMENTS));
     rows.seek_to_last();
     while let Some((key, sealed)) = rows.item() {

@@ -10,6 +10,7 @@ use flotilla_core::turn::{Batch, Write};
 use rocksdb::{ReadOptions, WriteBatch};
 
 use super::appends::Blocks;
+use super::cleaner::Touch;
 use super::options::Options;
 use super::{Store, poisoned, unreadable};
 use crate::batch::Revisions;
@@ -38,6 +39,8 @@ struct Group {
     /// Keys of `inbound` and `outbound` that were put, by client, for an [`Write::EndSession`]
     /// behind.
     exchanges: HashMap<ClientId, Vec<(&'static str, Vec<u8>)>>,
+    /// What the cleaner must know.
+    touches: Vec<(ClientId, Touch)>,
 }
 
 impl Writer {
@@ -51,12 +54,14 @@ impl Writer {
         match write {
             Write::PutSession(record) => return self.put_session(record, first),
             Write::EndSession(id) => {
+                self.group.touches.push((id.clone(), Touch::Ended));
                 self.delete(keys::SESSIONS, id.as_str().as_bytes());
                 self.delete(keys::CURSORS, id.as_str().as_bytes());
                 self.delete(keys::OVERTAKEN, id.as_str().as_bytes());
                 return self.delete_exchanges(id);
             }
             Write::PutCursor(id, cursor) => {
+                self.group.touches.push((id.clone(), Touch::Moved));
                 encode::put_cursor(id, *cursor, &mut self.record);
                 let db = self.store.db();
                 self.group.changes.merge_cf(&family(&db, keys::CURSORS), id.as_str(), &self.record);
@@ -169,8 +174,9 @@ impl Storage for Writer {
 
     fn commit(&mut self) -> Result<Position, Error> {
         self.blocks.finish(&self.store, &mut self.group.changes);
-        let Group { changes, .. } = std::mem::take(&mut self.group);
+        let Group { changes, touches, .. } = std::mem::take(&mut self.group);
         if !changes.is_empty() {
+            let _cleaner_waits = self.store.cleaning.commit(touches);
             self.store.db().write(changes).map_err(poisoned)?;
         }
         self.blocks.committed();

@@ -332,6 +332,8 @@ fn open(kind: Kind, dir: &TempDir, faults: &Faults, sink: Telling) -> (Subject, 
     if kind == Kind::RocksInPieces {
         (options.partition_levels, options.partitions_max) = (2, 4);
         options.segment = SegmentLimits { messages: 10, ..SegmentLimits::default() };
+        // There are no sessions: nobody would want anything.
+        options.cleans_every = None;
     }
     match kind {
         Kind::Memory => (Subject::Memory(Memory::new(sink)), Recovered::default()),

@@ -6,6 +6,7 @@ use flotilla_core::{
     counters::{ConnectOutcome, DropReason, packet_labels},
     histogram::{Bytes, Histogram, Nanoseconds, Pieces, Unit},
 };
+use flotilla_store::Reason;
 use metrics::{Label, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
@@ -299,6 +300,40 @@ fn stored(serving: &Serving, report: &Report) {
         serving.shared.engine.uncommitted_bytes() as u64,
         &[],
     );
+    let size = serving.shared.engine.log_size();
+    gauge(
+        "flotilla_store_log_bytes",
+        "Bytes of the log, before it is compressed.",
+        size.bytes,
+        &[],
+    );
+    gauge(
+        "flotilla_store_log_partitions",
+        "Partitions of the log that have messages.",
+        size.partitions as u64,
+        &[],
+    );
+    gauge(
+        "flotilla_store_log_segments",
+        "Sealed segments of the log: only what is in these can be cleaned.",
+        size.segments as u64,
+        &[],
+    );
+    let now_ms = serving.shared.clock.now().unix_ms;
+    gauge(
+        "flotilla_store_oldest_message_age_seconds",
+        "Age of the oldest message in the log; 0 if there is none.",
+        size.oldest_ms.map_or(0, |oldest_ms| now_ms.saturating_sub(oldest_ms) / 1000),
+        &[],
+    );
+    for (reason, count) in Reason::ALL.iter().zip(store.cleaned) {
+        count_by(
+            "flotilla_store_messages_cleaned_total",
+            "Messages that went from the log: nobody wanted them any more, too old, too many.",
+            count,
+            &[("reason", reason.name())],
+        );
+    }
     gauge("flotilla_retained_messages", "Retained messages.", retained_messages as u64, &[]);
     gauge("flotilla_retained_bytes", "Bytes of retained messages.", retained_bytes as u64, &[]);
     count(
