@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use rocksdb::{DB, DBRawIteratorWithThreadMode, ErrorKind, ReadOptions};
+use rocksdb::{DB, DBRawIteratorWithThreadMode, ErrorKind, LiveFile, ReadOptions};
 
 use crate::error::Error;
-use crate::files::table::{self, Part};
+use crate::files::table::{self, DamagedBlock, Part};
 use crate::recover::family;
 use crate::rocks::unreadable;
 
@@ -132,33 +132,38 @@ impl<'a> Scan<'a> {
 /// What cannot be read in the table files of a family, in the order of the last keys.
 pub(crate) fn holes(db: &DB, name: &str) -> Result<Vec<Hole>, Error> {
     let files = db.live_files().map_err(unreadable)?;
-    let mut holes = Vec::new();
-    for file in files.into_iter().filter(|file| file.column_family_name == name) {
-        let path = db.path().join(file.name.trim_start_matches('/'));
-        let (first, last) = (file.start_key.unwrap_or_default(), file.end_key.unwrap_or_default());
-        let mut hole = |from: Vec<u8>, up_to: Vec<u8>, reason: String| {
-            holes.push(Hole { from, up_to, file: path.clone(), reason });
-        };
-        match table::read(&path) {
-            Ok(table) => {
-                for block in table.damaged {
-                    match block.part {
-                        Part::Records(above, up_to) => {
-                            hole(above.unwrap_or(first.clone()), up_to, block.reason.to_owned());
-                        }
-                        // RocksDB reads on without it.
-                        Part::Filter => {}
-                        Part::Index | Part::Frame => {
-                            hole(first.clone(), last.clone(), block.reason.to_owned());
-                        }
-                    }
-                }
-            }
-            Err(error) => hole(first, last, error.to_string()),
-        }
-    }
+    let of_family = files.iter().filter(|file| file.column_family_name == name);
+    let mut holes: Vec<Hole> = of_family.flat_map(|file| holes_in(db, file)).collect();
     holes.sort_by(|one, other| one.up_to.cmp(&other.up_to));
     Ok(holes)
+}
+
+/// What cannot be read in a table file.
+pub(crate) fn holes_in(db: &DB, file: &LiveFile) -> Vec<Hole> {
+    let path = db.path().join(file.name.trim_start_matches('/'));
+    let first = file.start_key.clone().unwrap_or_default();
+    let last = file.end_key.clone().unwrap_or_default();
+    let hole = |from: Vec<u8>, up_to: Vec<u8>, reason: &str| Hole {
+        from,
+        up_to,
+        file: path.clone(),
+        reason: reason.to_owned(),
+    };
+    let table = match table::read(&path) {
+        Ok(table) => table,
+        Err(error) => return vec![hole(first, last, &error.to_string())],
+    };
+    let of_block = |block: DamagedBlock| match block.part {
+        // The key above the last records of a file may be above anything.
+        Part::Records(above, up_to) => {
+            let up_to = up_to.min(last.clone());
+            Some(hole(above.unwrap_or_else(|| first.clone()), up_to, block.reason))
+        }
+        // RocksDB reads on without it.
+        Part::Filter => None,
+        Part::Index | Part::Frame => Some(hole(first.clone(), last.clone(), block.reason)),
+    };
+    table.damaged.into_iter().filter_map(of_block).collect()
 }
 
 /// The files that the holes are in.

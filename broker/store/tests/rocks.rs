@@ -274,62 +274,6 @@ fn a_path_that_cannot_be_a_store_is_refused_with_a_reason() {
     }
 }
 
-#[test]
-fn a_flipped_bit_in_a_block_is_found() {
-    let dir = small_store();
-    tamper(dir.path(), |db| {
-        let log = db.cf_handle("log/t").unwrap();
-        let (key, value) = db.iterator_cf(&log, IteratorMode::Start).nth(4).unwrap().unwrap();
-        let mut value = value.into_vec();
-        let middle = value.len() / 2;
-        value[middle] ^= 1;
-        db.put_cf(&log, key, value).unwrap();
-    });
-    let (rocks, recovered, _) = open(dir.path());
-    assert_eq!(recovered.end, Position(10), "the backlog is not read at start");
-    for from in [1, 5] {
-        let error = replay(&rocks, &everything(from)).unwrap_err();
-        assert!(matches!(error, Error::Damaged { position: Position(5), .. }), "{error}");
-        assert!(error.to_string().contains("position 5"), "{error}");
-    }
-    // A page that ends before does not notice, one behind it neither.
-    let before = Replay { messages_max: 3, ..everything(1) };
-    assert_eq!(replay(&rocks, &before).unwrap().next, Position(4));
-    assert_eq!(replay(&rocks, &everything(6)).unwrap().messages.len(), 4);
-}
-
-#[test]
-fn a_missing_block_is_found() {
-    let dir = small_store();
-    tamper(dir.path(), |db| {
-        let log = db.cf_handle("log/t").unwrap();
-        for at in [0, 4] {
-            let (key, _) = db.iterator_cf(&log, IteratorMode::Start).nth(at).unwrap().unwrap();
-            db.delete_cf(&log, key).unwrap();
-        }
-    });
-    let (rocks, ..) = open(dir.path());
-    let missing = |from| replay(&rocks, &everything(from)).unwrap_err();
-    let gap = |missing, found| Error::Gap { missing: Position(missing), found: Position(found) };
-    assert_eq!(missing(1), gap(1, 2));
-    assert_eq!(missing(2), gap(6, 7));
-    assert_eq!(missing(6), gap(6, 7));
-    assert_eq!(replay(&rocks, &everything(7)).unwrap().messages.len(), 3);
-}
-
-#[test]
-fn a_block_in_the_wrong_place_is_found() {
-    let dir = small_store();
-    tamper(dir.path(), |db| {
-        let log = db.cf_handle("log/t").unwrap();
-        let rows: Vec<_> = db.iterator_cf(&log, IteratorMode::Start).map(Result::unwrap).collect();
-        db.put_cf(&log, &rows[4].0, &rows[5].1).unwrap();
-    });
-    let (rocks, ..) = open(dir.path());
-    let error = replay(&rocks, &everything(1)).unwrap_err();
-    assert!(matches!(error, Error::Damaged { position: Position(5), .. }), "{error}");
-}
-
 /// A filter that matches nothing does not hold the reader up until the end of the log.
 #[test]
 fn a_page_scans_a_bounded_part_of_the_log() {

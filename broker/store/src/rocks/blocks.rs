@@ -14,6 +14,8 @@ const READAHEAD_BYTES: usize = 1024 * 1024;
 
 /// A partition's blocks in order. Sees what was committed before it was made.
 pub(super) struct Blocks<'a> {
+    db: &'a DB,
+    partition: &'a Partition,
     rows: DBRawIteratorWithThreadMode<'a, DB>,
     next: Option<Position>,
     /// Where it began.
@@ -23,32 +25,39 @@ pub(super) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    fn new(db: &'a DB, partition: &Partition) -> Self {
+    fn new(db: &'a DB, partition: &'a Partition) -> Self {
         let mut options = ReadOptions::default();
         options.set_readahead_size(READAHEAD_BYTES);
         // A scan would throw out of the cache what others need.
         options.fill_cache(false);
         let rows = db.raw_iterator_cf_opt(&family(db, &partition.family), options);
-        Self { rows, next: None, begins: Position::ZERO, previous: None }
+        Self { db, partition, rows, next: None, begins: Position::ZERO, previous: None }
     }
 
     /// From the block on that begins at `from` or next above.
-    pub(super) fn above(db: &'a DB, partition: &Partition, from: Position) -> Result<Self, Error> {
+    pub(super) fn above(
+        db: &'a DB,
+        partition: &'a Partition,
+        from: Position,
+    ) -> Result<Self, Error> {
         let mut blocks = Self::new(db, partition);
         blocks.rows.seek(keys::first(from));
         blocks.begins = from;
-        blocks.look()?;
+        blocks.look(from)?;
         Ok(blocks)
     }
 
     /// From the block on in which `from` would be: that which begins there or next below.
-    pub(super) fn around(db: &'a DB, partition: &Partition, from: Position) -> Result<Self, Error> {
+    pub(super) fn around(
+        db: &'a DB,
+        partition: &'a Partition,
+        from: Position,
+    ) -> Result<Self, Error> {
         let mut blocks = Self::new(db, partition);
-        blocks.rows.seek_for_prev(keys::first(from));
-        blocks.look()?;
+        blocks.seek(from)?;
         if blocks.next.is_none() {
             blocks.rows.seek_to_first();
-            blocks.look()?;
+            blocks.look(Position::ZERO)?;
             blocks.previous = Some(Position::ZERO);
         }
         blocks.begins = blocks.next.map_or(from, |next| next.min(from));
@@ -69,27 +78,38 @@ impl<'a> Blocks<'a> {
     pub(super) fn pass(&mut self) -> Result<(), Error> {
         self.previous = self.next;
         self.rows.next();
-        self.look()
+        self.look(self.previous.map_or(Position::ZERO, |previous| previous.plus(1)))
     }
 
-    /// Goes to the block in which `position` would be.
+    /// Goes to the block in which `position` would be; if that cannot be read, to the next above.
     pub(super) fn seek(&mut self, position: Position) -> Result<(), Error> {
         self.rows.seek_for_prev(keys::first(position));
-        self.look()
+        if self.rows.status().is_err() {
+            self.rows.seek(keys::first(position));
+        }
+        self.look(position)
     }
 
-    fn look(&mut self) -> Result<(), Error> {
+    /// `at`: what is looked for is not below.
+    fn look(&mut self, mut at: Position) -> Result<(), Error> {
         self.next = None;
-        if let Some(key) = self.rows.key() {
-            let key = keys::position(key);
-            self.next = Some(key.ok_or_else(|| damaged(Position::ZERO, &"a key is no position"))?);
-            return Ok(());
+        loop {
+            if let Some(key) = self.rows.key() {
+                let key = keys::position(key);
+                let key = key.ok_or_else(|| damaged(Position::ZERO, &"a key is no position"))?;
+                self.next = Some(key);
+                return Ok(());
+            }
+            let Err(error) = self.rows.status() else { return Ok(()) };
+            if error.kind() != ErrorKind::Corruption {
+                return Err(unreadable(error));
+            }
+            let hole = self.partition.lost.hole_behind(self.db, at)?;
+            at = hole.ok_or_else(|| damaged(at, &error))?.plus(1);
+            self.rows.seek(keys::first(at));
+            // Which block comes before the next one is not known.
+            self.previous = None;
         }
-        let behind = self.previous.unwrap_or_default();
-        self.rows.status().map_err(|error| match error.kind() {
-            ErrorKind::Corruption => damaged(behind, &error),
-            _ => unreadable(error),
-        })
     }
 }
 

@@ -7,6 +7,7 @@ mod cleaner;
 mod closed;
 mod copy;
 mod lock;
+mod lost;
 mod mark;
 mod open;
 mod options;
@@ -113,7 +114,7 @@ impl Rocks {
             Error::Unusable { dir: dir.to_path_buf(), reason }
         };
         let mark = Mark::set(dir).map_err(unusable)?;
-        let (partitions, log_end) = Partitions::take_up(&db, &families, log)?;
+        let (partitions, log_end) = Partitions::take_up(&db, &families, log, &quarantine)?;
         let tail = Tail::take_up(&db, options.segment);
         // The last blocks may have been cleaned.
         let log_end = log_end.max(tail.first());

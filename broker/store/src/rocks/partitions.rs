@@ -6,13 +6,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 use flotilla_core::id::Position;
 use rocksdb::DB;
 
+use super::lost::Lost;
 use super::{poisoned, unreadable};
-use crate::block::Block;
+use crate::block::{Block, MalformedBlock};
 use crate::engine::FIRST;
 use crate::error::Error;
 use crate::files::sums;
+use crate::quarantine::Quarantine;
 use crate::recover::family;
 use crate::{keys, partition};
+
+/// More positions than the messages of one commit, and so of one block, can have: each takes some
+/// bytes of memory, and a commit a few MiB.
+const BLOCK_POSITIONS_MAX: u64 = 1 << 20;
 
 /// A partition of the log: a column family.
 #[derive(Debug)]
@@ -23,13 +29,18 @@ pub(super) struct Partition {
     pub(super) family: Box<str>,
     /// Where the first message of its newest committed block is; 0: it has none.
     newest: AtomicU64,
+    /// What of it cannot be read.
+    pub(super) lost: Lost,
 }
 
 impl Partition {
-    fn new(name: Option<&str>, newest: Position) -> Self {
+    fn new(name: Option<&str>, newest: Position, quarantine: &Arc<Quarantine>) -> Self {
+        let family: Box<str> =
+            name.map_or_else(|| keys::LOG.into(), |name| partition::family(name).into());
         Self {
             name: name.map(Box::from),
-            family: name.map_or_else(|| keys::LOG.into(), |name| partition::family(name).into()),
+            lost: Lost::new(&family, Arc::clone(quarantine)),
+            family,
             newest: AtomicU64::new(newest.0),
         }
     }
@@ -57,6 +68,7 @@ pub(super) struct Partitions {
     all: RwLock<Arc<Vec<Arc<Partition>>>>,
     /// How a new one is set up.
     setup: rocksdb::Options,
+    quarantine: Arc<Quarantine>,
 }
 
 impl Partitions {
@@ -66,19 +78,21 @@ impl Partitions {
         db: &DB,
         families: &[String],
         setup: rocksdb::Options,
+        quarantine: &Arc<Quarantine>,
     ) -> Result<(Self, Position), Error> {
         let mut found = Vec::new();
         let mut end = FIRST;
         let named = families.iter().filter_map(|family| partition::name_in(family).flatten());
         for name in [None].into_iter().chain(named.map(Some)) {
-            let partition = Partition::new(name, Position::ZERO);
-            if let Some((newest, behind)) = last_block(db, &partition.family)? {
+            let partition = Partition::new(name, Position::ZERO, quarantine);
+            if let Some((newest, behind)) = last_block(db, &partition)? {
                 partition.committed(newest);
                 end = end.max(behind);
             }
             found.push(Arc::new(partition));
         }
-        Ok((Self { all: RwLock::new(Arc::new(found)), setup }, end))
+        let quarantine = Arc::clone(quarantine);
+        Ok((Self { all: RwLock::new(Arc::new(found)), setup, quarantine }, end))
     }
 
     /// All of them, now.
@@ -88,7 +102,7 @@ impl Partitions {
 
     /// Makes one. Only the commit thread does.
     pub(super) fn make(&self, db: &DB, name: &str) -> Result<Arc<Partition>, Error> {
-        let partition = Arc::new(Partition::new(Some(name), Position::ZERO));
+        let partition = Arc::new(Partition::new(Some(name), Position::ZERO, &self.quarantine));
         db.create_cf(&*partition.family, &self.setup).map_err(poisoned)?;
         // RocksDB has written its settings anew; without this they are only not checked.
         let _ = sums::write(db.path());
@@ -98,16 +112,30 @@ impl Partitions {
     }
 }
 
-/// Where the last block of a family begins, and the position behind it.
-fn last_block(db: &DB, name: &str) -> Result<Option<(Position, Position)>, Error> {
-    let mut blocks = db.raw_iterator_cf(&family(db, name));
+/// Where the last block of a partition begins, and the position behind it. Where that block is lost,
+/// nobody knows how many messages it had: no position may be given twice, so it is far behind.
+fn last_block(db: &DB, partition: &Partition) -> Result<Option<(Position, Position)>, Error> {
+    let mut blocks = db.raw_iterator_cf(&family(db, &partition.family));
     blocks.seek_to_last();
-    let Some((key, value)) = blocks.item() else {
-        blocks.status().map_err(unreadable)?;
-        return Ok(None);
+    let (first, value) = match blocks.item() {
+        Some((key, value)) => (keys::position(key).unwrap_or_default(), value),
+        None => {
+            let Err(error) = blocks.status() else { return Ok(None) };
+            let mut last = None;
+            let mut at = Position::ZERO;
+            while let Some(up_to) = partition.lost.hole_behind(db, at)? {
+                last = Some(up_to);
+                at = up_to.plus(1);
+            }
+            let last = last.ok_or_else(|| unreadable(error))?;
+            return Ok(Some((last, last.plus(BLOCK_POSITIONS_MAX))));
+        }
     };
-    let first = keys::position(key).unwrap_or_default();
-    let block = Block::decode(value)
-        .map_err(|error| Error::Damaged { position: first, reason: error.to_string() })?;
-    Ok(Some((first, block.last().plus(1))))
+    match Block::decode(value) {
+        Ok(block) if block.first() == first => return Ok(Some((first, block.last().plus(1)))),
+        _ if value.is_empty() => {}
+        Ok(_) => partition.lost.set_aside(db, first, value, &MalformedBlock::MISPLACED)?,
+        Err(error) => partition.lost.set_aside(db, first, value, &error)?,
+    }
+    Ok(Some((first, first.plus(BLOCK_POSITIONS_MAX))))
 }

@@ -158,8 +158,15 @@ impl Tail {
                 open.growing.extend_to(next);
                 self.seal_if_full(open, store, db);
             }
-            let added = Block::decode(blocks.bytes())
-                .and_then(|block| open.growing.add(partition.name.as_deref(), &block));
+            // What is empty was set aside: there is nothing to find.
+            let added = match blocks.bytes() {
+                [] => {
+                    open.growing.extend_to(next.plus(1));
+                    Ok(())
+                }
+                bytes => Block::decode(bytes)
+                    .and_then(|block| open.growing.add(partition.name.as_deref(), &block)),
+            };
             if added.is_err() {
                 open.growing.lose();
                 open.growing.extend_to(next.plus(1));

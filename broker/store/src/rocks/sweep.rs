@@ -23,6 +23,9 @@ const SHARED_MAX: usize = 8;
 /// What a block costs besides its bytes: finding and checking it.
 const BLOCK_COST: usize = 512;
 
+/// Why a block is set aside that is not there.
+const MISSING: &str = "another block or the index names it, and it is not there";
+
 /// One answer a replay.
 pub(super) type Answers = [Option<Result<Page, Error>>];
 
@@ -195,7 +198,13 @@ impl<'a, 'p> Sweep<'a, 'p> {
 
     fn visit_scanned(&mut self, next: Next, wishes: &[Wish], end: Position) {
         let Some((mut blocks, passed)) = self.sources[next.partition].take() else { return };
-        match self.check_chain(next, &blocks) {
+        let checked = match self.check_chain(next, &blocks) {
+            Err(Error::Gap { missing, .. }) => {
+                self.set_aside(next.partition, missing, &[], &MISSING)
+            }
+            checked => checked,
+        };
+        match checked {
             Ok(()) => self.visit(next, blocks.bytes(), wishes, end),
             Err(error) => self.lose(next.partition, wishes, &error),
         }
@@ -237,25 +246,31 @@ impl<'a, 'p> Sweep<'a, 'p> {
             Ok(None) => match self.is_cleaned(next.first, next.partition) {
                 Ok(true) => {}
                 Ok(false) => {
-                    let found = self.planner.end;
-                    let error = Error::Gap { missing: next.first, found };
-                    self.lose(next.partition, wishes, &error);
+                    if let Err(error) = self.set_aside(next.partition, next.first, &[], &MISSING) {
+                        self.lose(next.partition, wishes, &error);
+                    }
                 }
                 Err(error) => self.lose(next.partition, wishes, &error),
             },
             Err(error) => {
-                let error = match error.kind() {
-                    rocksdb::ErrorKind::Corruption => damaged(next.first, &error),
-                    _ => unreadable(error),
+                let told = match error.kind() {
+                    rocksdb::ErrorKind::Corruption => {
+                        let hole = partitions[next.partition].lost.hole_behind(db, next.first);
+                        hole.and_then(|hole| hole.ok_or_else(|| damaged(next.first, &error)))
+                    }
+                    _ => Err(unreadable(error)),
                 };
-                self.lose(next.partition, wishes, &error);
+                if let Err(error) = told {
+                    self.lose(next.partition, wishes, &error);
+                }
             }
         }
     }
 
     /// Gives the messages of a block to all who want them.
     fn visit(&mut self, next: Next, bytes: &[u8], wishes: &[Wish], end: Position) {
-        if Block::peek(bytes).is_ok_and(|block| block.last() < self.at) {
+        // Set aside before.
+        if bytes.is_empty() || Block::peek(bytes).is_ok_and(|block| block.last() < self.at) {
             return;
         }
         self.scanned += bytes.len() + BLOCK_COST;
@@ -266,9 +281,24 @@ impl<'a, 'p> Sweep<'a, 'p> {
             Ok(block) => self.offer(&block, end),
             Err(error) => Err((next.first, error)),
         };
-        if let Err((position, error)) = offered {
-            self.lose(next.partition, wishes, &damaged(position, &error));
+        // The position is for a message that is damaged within a block whose checksum fits.
+        if let Err((_, reason)) = offered
+            && let Err(error) = self.set_aside(next.partition, next.first, bytes, &reason)
+        {
+            self.lose(next.partition, wishes, &error);
         }
+    }
+
+    /// What cannot be read is told once, and all go on behind it.
+    fn set_aside(
+        &self,
+        partition: usize,
+        first: Position,
+        bytes: &[u8],
+        reason: &impl ToString,
+    ) -> Result<(), Error> {
+        let Planner { db, partitions, .. } = self.planner;
+        partitions[partition].lost.set_aside(db, first, bytes, reason)
     }
 
     fn offer(

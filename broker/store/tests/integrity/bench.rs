@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use flotilla_core::id::{ClientId, Position, ShardId, Ticket};
+use flotilla_core::id::{ClientId, Position, SessionKey, ShardId, Ticket};
 use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::record::{OutboundRecord, SessionRecord, Start, SubscriptionRecord};
-use flotilla_core::turn::{Append, Batch, Write};
+use flotilla_core::turn::{Append, Batch, Replay, Write};
 use flotilla_mqtt::{Forwarded, PacketId, QoS, SubscriptionOptions};
 use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks};
 use rocksdb::DB;
@@ -217,4 +217,28 @@ pub(crate) fn quarantined(dir: &Path) -> String {
         .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
         .map(|path| fs::read_to_string(path).expect("the store is there"))
         .collect()
+}
+
+/// The positions of all messages in the log, from `from` on, page by page.
+pub(crate) fn positions(store: &Open, from: u64) -> Vec<u64> {
+    let mut replay = Replay {
+        session: SessionKey::default(),
+        number: 0,
+        client_id: ClientId::from("me"),
+        from: Position(from),
+        filters: vec![(Box::from("#"), Position::ZERO)].into(),
+        positions: Vec::new(),
+        messages_max: 1000,
+        bytes_max: 1 << 20,
+    };
+    let mut found = Vec::new();
+    loop {
+        let page = store.rocks.replay(std::slice::from_ref(&replay)).remove(0);
+        let page = page.expect("what can be read is read");
+        found.extend(page.messages.iter().map(|(position, _)| position.0));
+        if page.reached_end {
+            return found;
+        }
+        replay.from = page.next;
+    }
 }
