@@ -14,7 +14,7 @@ mod survey;
 
 use flotilla_core::id::Position;
 use flotilla_core::mail::Overtaken;
-use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions, SnapshotWithThreadMode};
+use rocksdb::{DB, DBRawIteratorWithThreadMode, ErrorKind, ReadOptions, SnapshotWithThreadMode};
 
 use crate::block::Block;
 use crate::error::Error;
@@ -168,7 +168,11 @@ fn count(
             loss.unread_blocks += u64::from(counted.is_err());
             blocks.next();
         }
-        blocks.status().map_err(unreadable)?;
+        match blocks.status() {
+            // A table is damaged: what cannot be read cannot be kept from going.
+            Err(error) if error.kind() == ErrorKind::Corruption => loss.unread_blocks += 1,
+            status => status.map_err(unreadable)?,
+        }
     }
     loss.overtaken.append(&mut losses.finish());
     Ok(())
