@@ -11,12 +11,12 @@
 
 use std::io::{self, Read};
 
-const BLOCK: usize = 32 * 1024;
-const HEADER: usize = 7;
-const WHOLE: u8 = 1;
-const FIRST: u8 = 2;
-const MIDDLE: u8 = 3;
-const LAST: u8 = 4;
+pub(super) const BLOCK: usize = 32 * 1024;
+pub(super) const HEADER: usize = 7;
+pub(super) const WHOLE: u8 = 1;
+pub(super) const FIRST: u8 = 2;
+pub(super) const MIDDLE: u8 = 3;
+pub(super) const LAST: u8 = 4;
 /// A reader may pass over kinds that it does not know, from here on.
 const IGNORED: u8 = 128;
 /// The disk writes no less than this at once.
@@ -72,7 +72,7 @@ pub(crate) fn read(mut file: impl Read, mut first_part: impl FnMut(&[u8])) -> io
     Ok(found)
 }
 
-fn fill(file: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
+pub(super) fn fill(file: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < block.len() {
         match file.read(&mut block[filled..]) {
@@ -131,7 +131,7 @@ fn read_block(
 }
 
 /// Kind and bytes of the record at the beginning of `rest`, which ends with its block or the file.
-fn record(rest: &[u8]) -> Result<(u8, &[u8]), &'static str> {
+pub(super) fn record(rest: &[u8]) -> Result<(u8, &[u8]), &'static str> {
     let Some((&[a, b, c, d, low, high, kind], behind)) = rest.split_first_chunk::<HEADER>() else {
         return Err("a record is cut off");
     };
@@ -140,14 +140,19 @@ fn record(rest: &[u8]) -> Result<(u8, &[u8]), &'static str> {
         return Err("there is nothing where a record should be");
     }
     let bytes = behind.get(..len).ok_or("a record is cut off")?;
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&[kind]), bytes);
-    if checksum.rotate_right(15).wrapping_add(0xa282_ead8) != u32::from_le_bytes([a, b, c, d]) {
+    if masked(kind, bytes) != u32::from_le_bytes([a, b, c, d]) {
         return Err("the checksum of a record does not fit its bytes");
     }
     match kind {
         WHOLE..=LAST | 9 | 10 | IGNORED.. => Ok((kind, bytes)),
         _ => Err("a record is of an unknown kind"),
     }
+}
+
+/// The checksum of a record as it stands in the file.
+pub(super) fn masked(kind: u8, bytes: &[u8]) -> u32 {
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&[kind]), bytes);
+    checksum.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// Looks for a valid record behind something that is not, which is at `at` if it is in this block.
@@ -197,8 +202,7 @@ pub(crate) mod tests {
                     (false, false) => MIDDLE,
                     (false, true) => LAST,
                 };
-                let checksum = crc32c::crc32c_append(crc32c::crc32c(&[kind]), part);
-                out.extend(checksum.rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes());
+                out.extend(masked(kind, part).to_le_bytes());
                 out.extend(u16::try_from(part.len()).unwrap().to_le_bytes());
                 out.push(kind);
                 out.extend(part);
@@ -215,7 +219,7 @@ pub(crate) mod tests {
         read(bytes, |_| {}).unwrap()
     }
 
-    fn records() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    pub(crate) fn records() -> impl Strategy<Value = Vec<Vec<u8>>> {
         let record = prop_oneof![
             prop::collection::vec(1_u8.., 1..300),
             (1_usize..100_000, 1_u8..).prop_map(|(len, byte)| vec![byte; len]),

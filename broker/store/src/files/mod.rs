@@ -5,6 +5,7 @@
 //! RocksDB's: `db/log_format.h`, `table/format.cc`, `table/block_based/block.cc`.
 
 pub(crate) mod log;
+pub(crate) mod salvage;
 pub(crate) mod sums;
 pub(crate) mod table;
 pub(crate) mod wal;

@@ -1,7 +1,7 @@
 //! What is looked at in a store before RocksDB opens it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufWriter};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use super::mark::{self, Left};
 use crate::engine::UncleanStop;
 use crate::error::Error;
 use crate::files::log;
+use crate::files::salvage::salvage;
 use crate::files::sums::{self, Sums};
 use crate::files::wal::{Fault, Wal};
 use crate::quarantine::{Damaged, Quarantine};
@@ -25,7 +26,7 @@ pub(super) struct Before {
     pub(super) flushes: bool,
 }
 
-/// Looks; nothing in the store is changed. What is damaged in the write-ahead log is in quarantine.
+/// Looks. What is damaged in the write-ahead log is in quarantine, and the log is without it.
 ///
 /// # Errors
 /// When the store is in use, or cannot be opened because the list of its files is damaged.
@@ -58,6 +59,7 @@ pub(super) fn look(dir: &Path, quarantine: &Quarantine) -> Result<Before, Error>
         cut_off: None,
         damaged_wal: Vec::new(),
     };
+    let mut damaged = Vec::new();
     for fault in wal.faults() {
         let (Fault::CutOff(file, broken) | Fault::Damaged(file, broken)) = fault;
         let place = format!("{} at byte {}", file.name(), broken.offset);
@@ -85,10 +87,25 @@ pub(super) fn look(dir: &Path, quarantine: &Quarantine) -> Result<Before, Error>
         })?;
         unclean.damaged_wal.push(place);
         before.skips_damage = true;
+        damaged.push(&file.path);
     }
     quarantine.sync()?;
+    for path in damaged {
+        write_anew(path).map_err(unusable)?;
+    }
     before.unclean = (left != Left::Clean).then_some(unclean);
     Ok(before)
+}
+
+/// Takes out of a file of the write-ahead log what is damaged; as it was it is in quarantine. Killed
+/// in between, the next start does it again.
+fn write_anew(path: &Path) -> io::Result<()> {
+    let anew = path.with_extension("anew");
+    let out = File::create(&anew)?;
+    salvage(File::open(path)?, BufWriter::new(&out))?;
+    out.sync_all()?;
+    fs::rename(&anew, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Files that hold nothing of what is stored; RocksDB writes them anew.

@@ -7,7 +7,9 @@ use flotilla_core::id::Position;
 use flotilla_store::{Engine, Error};
 use tempfile::TempDir;
 
-use crate::bench::{batch, client, flip, full, new_session, open, quarantined, tables, try_open};
+use crate::bench::{
+    batch, client, flip, full, message, new_session, open, quarantined, tables, try_open,
+};
 
 /// What a kill leaves of a store with so many batches: a copy of it while it is open.
 fn killed(count: u64) -> TempDir {
@@ -90,6 +92,33 @@ fn a_write_that_was_cut_off() {
             store.commit(new_session(100 + round));
             store.close();
         }
+    }
+}
+
+/// Writes that take several blocks of the file: only the damaged one is lost.
+#[test]
+fn damage_within_a_long_write() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    for n in 0..20 {
+        let mut batch = batch(n);
+        batch.appends[0].message = message("long", &[n as u8; 100_000]);
+        store.commit(batch);
+    }
+    store.close();
+    let len = fs::metadata(wal(dir.path())).unwrap().len() as usize;
+    for at in [len / 5, len / 2, len * 3 / 4] {
+        let copy = TempDir::new().unwrap();
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+        flip(&wal(copy.path()), at);
+        let store = open(copy.path());
+        assert_eq!(store.rocks.damage().get("wal"), Some(&1));
+        assert_eq!((store.clients().len(), store.recovered.end), (19, Position(21)));
+        store.close();
+        assert_eq!(open(copy.path()).clients().len(), 19);
     }
 }
 
