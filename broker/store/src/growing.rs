@@ -94,6 +94,23 @@ impl Growing {
         }
     }
 
+    /// Nothing, from where this one ends on, with room for as much.
+    pub(crate) fn next(&self) -> Self {
+        let room = |len: usize| len + len / 4;
+        Self {
+            topics: HashMap::with_capacity_and_hasher(room(self.topics.len()), BySpread::default()),
+            texts: String::with_capacity(room(self.texts.len())),
+            lists_of_topics: Vec::with_capacity(room(self.lists_of_topics.len())),
+            by_hash: HashMap::with_capacity_and_hasher(
+                room(self.by_hash.len()),
+                BySpread::default(),
+            ),
+            lists: Vec::with_capacity(room(self.lists.len())),
+            links: Vec::with_capacity(room(self.links.len())),
+            ..Self::new(self.end)
+        }
+    }
+
     /// Where it begins.
     pub(crate) fn first(&self) -> Position {
         self.first
@@ -244,37 +261,55 @@ impl Growing {
     }
 
     fn listed(&self, list: &List) -> Listed {
-        if self.blocks > FEW_BLOCKS && list.len > self.blocks / 2 {
+        if self.is_everywhere(list) {
             return Listed::Everywhere;
         }
         let mut blocks = Vec::with_capacity(list.len as usize);
+        self.put_blocks(list, &mut blocks);
+        Listed::In(blocks)
+    }
+
+    fn is_everywhere(&self, list: &List) -> bool {
+        self.blocks > FEW_BLOCKS && list.len > self.blocks / 2
+    }
+
+    fn put_blocks(&self, list: &List, blocks: &mut Vec<BlockRef>) {
+        let start = blocks.len();
         let mut link = list.link;
         while let Some(Link { block, before }) = self.links.get(link as usize) {
             blocks.push(*block);
             link = *before;
         }
-        blocks.reverse();
-        Listed::In(blocks)
+        blocks[start..].reverse();
     }
 
     /// What is to be stored of it.
     pub(crate) fn seal(&self) -> Sealed {
-        let mut lists: Vec<(u32, Listed)> =
-            self.lists.iter().map(|list| (list.hash, self.listed(list))).collect();
-        lists.sort_unstable_by_key(|(hash, _)| *hash);
+        let mut sorted: Vec<&List> = self.lists.iter().collect();
+        sorted.sort_unstable_by_key(|list| list.hash);
         let is_countable = !self.is_wide && self.shares.len() <= usize::from(u8::MAX);
-        let bytes = 8 * lists.len() + 4 * self.links.len();
+        let bytes = 8 * sorted.len() + 4 * self.links.len();
         let pages = if is_countable { bytes.div_ceil(PAGE_BYTES).next_power_of_two() } else { 0 };
         let pages = u16::try_from(pages).expect("a segment is bounded");
-        let mut rest = &lists[..];
-        let pages_of = |page| {
-            let len = rest.partition_point(|(hash, _)| page_of(pages, *hash) <= page);
+        let mut rest = &sorted[..];
+        let mut lists = Vec::new();
+        let mut blocks = Vec::new();
+        let page = |page| {
+            let len = rest.partition_point(|list| page_of(pages, list.hash) <= page);
             let (of_page, behind) = rest.split_at(len);
             rest = behind;
+            lists.clear();
+            blocks.clear();
+            for list in of_page {
+                if !self.is_everywhere(list) {
+                    self.put_blocks(list, &mut blocks);
+                }
+                lists.push((list.hash, blocks.len()));
+            }
             let key = keys::index_page(self.first, page);
-            (key, encode_page(&key, of_page.iter().map(|(hash, listed)| (*hash, listed))))
+            (key, encode_page(&key, &lists, &blocks))
         };
-        let stored = (0..pages).map(pages_of).collect();
+        let stored = (0..pages).map(page).collect();
         let mut shares = self.shares.clone();
         shares.truncate(usize::from(u8::MAX));
         let segment = Segment { end: self.end, blocks: self.blocks, pages, shares };

@@ -149,30 +149,21 @@ pub(crate) fn page_of(pages: u16, hash: u32) -> u16 {
     u16::try_from((u64::from(hash) * u64::from(pages)) >> 32).expect("less than there are pages")
 }
 
-/// A page of an index, as it is stored under `key`. `lists`: by hash, ascending.
-pub(crate) fn encode_page<'a>(
-    key: &[u8],
-    lists: impl Iterator<Item = (u32, &'a Listed)> + Clone,
-) -> Vec<u8> {
-    let mut out = vec![VERSION];
-    let count = u32::try_from(lists.clone().count()).expect("less hashes than positions");
-    out.extend_from_slice(&count.to_be_bytes());
-    for (hash, _) in lists.clone() {
+/// A page of an index, as it is stored under `key`. `lists`: hashes, ascending, each with where its
+/// blocks end in `blocks`; a hash without blocks is everywhere.
+pub(crate) fn encode_page(key: &[u8], lists: &[(u32, usize)], blocks: &[BlockRef]) -> Vec<u8> {
+    let short = |number: usize| u32::try_from(number).expect("less than 2^32 of a segment");
+    let mut out = Vec::with_capacity(5 + 8 * lists.len() + 4 * blocks.len() + CHECKSUM);
+    out.push(VERSION);
+    out.extend_from_slice(&short(lists.len()).to_be_bytes());
+    for (hash, _) in lists {
         out.extend_from_slice(&hash.to_be_bytes());
     }
-    let mut end = 0_u32;
-    for (_, listed) in lists.clone() {
-        if let Listed::In(blocks) = listed {
-            end += u32::try_from(blocks.len()).expect("less blocks than positions");
-        }
-        out.extend_from_slice(&end.to_be_bytes());
+    for (_, end) in lists {
+        out.extend_from_slice(&short(*end).to_be_bytes());
     }
-    for (_, listed) in lists {
-        if let Listed::In(blocks) = listed {
-            for block in blocks {
-                out.extend_from_slice(&block.0.to_be_bytes());
-            }
-        }
+    for block in blocks {
+        out.extend_from_slice(&block.0.to_be_bytes());
     }
     seal(key, &mut out);
     out
@@ -296,7 +287,8 @@ mod tests {
             (5, Listed::Everywhere),
             (9, Listed::In(vec![block(255, (1 << 24) - 1)])),
         ];
-        let mut sealed = encode_page(b"key", lists.iter().map(|(hash, listed)| (*hash, listed)));
+        let blocks = [block(0, 0), block(0, 7), block(255, (1 << 24) - 1)];
+        let mut sealed = encode_page(b"key", &[(1, 2), (5, 2), (9, 3)], &blocks);
         let page = IndexPage::decode(b"key", &sealed).unwrap();
         for (hash, listed) in &lists {
             assert_eq!(page.find(*hash), *listed);

@@ -67,8 +67,8 @@ pub(super) struct Open {
 }
 
 impl Open {
-    fn new(first: Position) -> Self {
-        Self { growing: Growing::new(first), began: Instant::now(), failed: None }
+    fn new(growing: Growing) -> Self {
+        Self { growing, began: Instant::now(), failed: None }
     }
 }
 
@@ -78,7 +78,7 @@ impl Tail {
         let first = sealed_end(db);
         Self {
             limits,
-            open: Mutex::new(Open::new(first)),
+            open: Mutex::new(Open::new(Growing::new(first))),
             sealed: AtomicU64::new(first.0),
             segments: AtomicU64::new(0),
             indexed: AtomicU64::new(first.0),
@@ -205,7 +205,7 @@ impl Tail {
             }
             return;
         }
-        *open = Open::new(sealed.segment.end);
+        *open = Open::new(open.growing.next());
         self.sealed.store(sealed.segment.end.0, Ordering::Release);
         self.segments.fetch_add(1, Ordering::Relaxed);
     }
