@@ -84,7 +84,8 @@ struct Store {
 impl Store {
     fn open(dir: &Path) -> (Self, Recovered) {
         let (sender, reported) = channel();
-        let options = Options::default();
+        // Otherwise cleaning takes what no session wants.
+        let options = Options { cleans_every: None, ..Options::default() };
         let (rocks, recovered) =
             Rocks::open(dir, &options, Reported(sender)).unwrap_or_else(|error| panic!("{error}"));
         (Self { rocks, reported, last: 0, stored: 0 }, recovered)
