@@ -101,8 +101,10 @@ pub(super) fn look(dir: &Path, quarantine: &Quarantine) -> Result<Before, Error>
 /// in between, the next start does it again.
 fn write_anew(path: &Path) -> io::Result<()> {
     let anew = path.with_extension("anew");
-    let out = File::create(&anew)?;
-    salvage(File::open(path)?, BufWriter::new(&out))?;
+    let (file, out) = (File::open(path)?, File::create(&anew)?);
+    salvage(&file, BufWriter::new(&out))?;
+    // The list of files says how long a file is that is no longer written to.
+    out.set_len(file.metadata()?.len())?;
     out.sync_all()?;
     fs::rename(&anew, path)?;
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
