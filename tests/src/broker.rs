@@ -64,6 +64,18 @@ impl Broker {
         Self { settings, home, running }
     }
 
+    /// As [`Broker::start_in`], where the broker may refuse to.
+    ///
+    /// # Errors
+    /// How it ended instead.
+    ///
+    /// # Panics
+    /// When it neither ends nor is ready at the deadline; with its log.
+    pub fn try_start_in(home: TempDir, settings: Settings) -> Result<Self, Ended> {
+        let running = Running::try_start(&settings, home.path())?;
+        Ok(Self { settings, home, running })
+    }
+
     /// Runs the program where it is expected to end by itself: wrong usage, a configuration that
     /// it refuses.
     ///
@@ -288,27 +300,40 @@ impl Running {
     }
 
     fn start(settings: &Settings, home: &Path) -> Self {
+        Self::try_start(settings, home)
+            .unwrap_or_else(|ended| panic!("the broker did not start:\n{}", ended.log))
+    }
+
+    fn try_start(settings: &Settings, home: &Path) -> Result<Self, Ended> {
         let started = Instant::now();
-        let (child, guard, log) = Self::spawn(settings, home);
+        let (mut child, mut guard, log) = Self::spawn(settings, home);
         let until = started + DEADLINE;
-        let failed = |what: &str| -> ! {
-            let (waits, log) = (waits(&child), log.text());
-            panic!("{what}; its threads wait for:\n{waits}it said:\n{log}");
-        };
-        let address = |before: &str| {
-            let line = log.find(before, until);
-            let after = line.as_deref().and_then(|line| line.split_once(before));
+        let find = |before: &str| {
+            let line = log.find(before, until)?;
             let end = |c: char| !(c.is_ascii_digit() || c == '.' || c == ':');
-            let address = after.and_then(|(_, rest)| rest.split(end).next()?.parse().ok());
-            address.unwrap_or_else(|| failed(&format!("no '{before}ADDRESS' in the log")))
+            line.split_once(before)?.1.split(end).next()?.parse().ok()
         };
-        let tcp = address("listening on tcp://");
-        let tls = address("listening on tls://");
-        let operations = address("operations on http://");
-        if log.find("ready", until).is_none() {
-            failed("the broker did not get ready");
-        }
-        Self { child, guard, started_in: started.elapsed(), log, tcp, tls, operations }
+        let addresses = (|| {
+            let tcp = find("listening on tcp://")?;
+            let tls = find("listening on tls://")?;
+            let operations = find("operations on http://")?;
+            log.find("ready", until)?;
+            Some((tcp, tls, operations))
+        })();
+        let Some((tcp, tls, operations)) = addresses else {
+            let waits = waits(&child);
+            // Its log has ended, or it is too late.
+            if log.has_ended() {
+                let ended = wait(&mut child, &log);
+                stop([&mut guard, &mut child]);
+                return Err(ended);
+            }
+            stop([&mut guard, &mut child]);
+            let log = log.text();
+            panic!("the broker is not ready; its threads wait for:\n{waits}it said:\n{log}");
+        };
+        let started_in = started.elapsed();
+        Ok(Self { child, guard, log, started_in, tcp, tls, operations })
     }
 
     fn stop(&mut self) {

@@ -60,6 +60,11 @@ impl Log {
         }
     }
 
+    /// Whether nothing more can come.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.locked().has_ended
+    }
+
     pub(crate) fn await_end(&self, until: Instant) {
         let mut lines = self.locked();
         while !lines.has_ended {

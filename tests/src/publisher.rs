@@ -168,7 +168,8 @@ impl Publisher {
 
     fn publish(&self, number: u64) -> Publish {
         let at = number as usize % self.topics.len();
-        let payload = format!("{number:<width$}", width = self.payload_bytes);
+        let mut payload = number.to_string().into_bytes();
+        payload.resize(payload.len().max(self.payload_bytes), b' ');
         Publish::new(&self.topics[at], payload).qos(self.qos, packet_id(number))
     }
 }

@@ -12,6 +12,7 @@ mod connect_format;
 mod crash_rounds;
 mod exchange;
 mod expiry;
+mod flipped_bits;
 mod flow_control;
 mod foreign_clients;
 mod integrity;
