@@ -1,10 +1,12 @@
-//! Measures the store: `measure commits|cost|open|sessions|replay|resume|storm|backlog [DIR]`, in release.
+//! Measures the store: `measure commits|cost|open|sessions|replay|resume|storm|backlog|verify [DIR]`, in
+//! release.
 //!
 //! The figures in `docs/performance.md` come from here. DIR (default: a temporary directory) decides
 //! which disk is measured; it must be empty.
 
 mod cost;
 mod resume;
+mod verify;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -37,12 +39,14 @@ fn main() {
         "resume" => resume::resumes(&dir),
         "storm" => resume::storms(&dir),
         "backlog" => resume::backlog(&dir),
+        "verify" => verify::verifies(&dir),
         // What `open` starts and kills.
         "fill" => fill_and_wait(&dir, arguments.next().as_deref() == Some("1")),
         "fill-backlog" => resume::fill_backlog(&dir),
         _ => {
             eprintln!(
-                "usage: measure commits|cost|open|sessions|replay|resume|storm|backlog [DIR]"
+                "usage: measure commits|cost|open|sessions|replay|resume|storm|backlog|verify \
+                 [DIR]"
             );
             std::process::exit(2);
         }

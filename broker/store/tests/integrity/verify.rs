@@ -137,11 +137,16 @@ fn damage_is_found_in_a_store_that_is_in_use() {
         if is_only_text(&name) || name == "RUNNING" || name.ends_with(".log") {
             continue;
         }
-        flip(&dir.path().join(&name), bytes.len() / 2);
+        let path = dir.path().join(&name);
+        // In the background RocksDB removes what it needs no more.
+        if !path.exists() {
+            continue;
+        }
+        flip(&path, bytes.len() / 2);
         let report = store.rocks.verify(&|_| true).unwrap();
         let named = report.damaged.iter().any(|it| it.file.as_deref() == Some(&name));
-        assert!(named, "{name}: {:?}", report.damaged);
-        fs::write(dir.path().join(&name), bytes).unwrap();
+        assert!(named || !path.exists(), "{name}: {:?}", report.damaged);
+        fs::write(path, bytes).unwrap();
     }
     assert!(store.rocks.verify(&|_| true).unwrap().is_whole());
 }
