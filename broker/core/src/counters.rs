@@ -27,11 +27,13 @@ pub enum DropReason {
     NotRetained,
     /// A PUBLISH to a topic that belongs to the broker.
     NotAuthorized,
+    /// A PUBLISH that would have to be stored while the disk is full; its client was told.
+    StoreFull,
 }
 
 impl DropReason {
     /// All reasons, in the order of [`Counters::dropped`].
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Expired,
         Self::TooLarge,
         Self::QueueFull,
@@ -41,6 +43,7 @@ impl DropReason {
         Self::Cleaned,
         Self::NotRetained,
         Self::NotAuthorized,
+        Self::StoreFull,
     ];
 
     /// As the label of a metric.
@@ -55,6 +58,7 @@ impl DropReason {
             Self::Cleaned => "cleaned",
             Self::NotRetained => "not_retained",
             Self::NotAuthorized => "not_authorized",
+            Self::StoreFull => "store_full",
         }
     }
 }

@@ -7,8 +7,8 @@ use flotilla_core::{
     mail::{Commit, Mail, Overtaken},
     turn::Batch,
 };
-use flotilla_store::{Cleaned, CommitSink, Error, Reason};
-use tracing::{debug, error, warn};
+use flotilla_store::{Cleaned, CommitSink, Error, Reason, State};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     net::mailbox::{Inbound, Mailbox},
@@ -112,7 +112,14 @@ impl CommitSink for Commits {
         }
     }
 
-    fn poisoned(&mut self, error: Error) {
-        self.alarm.raise(error.to_string());
+    fn state_changed(&mut self, state: &State) {
+        match state {
+            State::Healthy => info!("{state}"),
+            State::Full { .. } => warn!("{state}"),
+            State::Failing { .. } => error!("{state}"),
+        }
+        for mailbox in self.mailboxes.iter() {
+            mailbox.push(Inbound::StoreChanged { is_full: state.is_full() });
+        }
     }
 }

@@ -9,9 +9,14 @@
 //!
 //! While one group is synced the next ones are written, so that nobody waits for a sync who did not
 //! ask for it, and one sync serves all that was written until it began.
+//!
+//! When either fails, nothing more is reported. The commit thread opens the storage anew, looks
+//! whether the group that failed is in it, writes it again if not, and goes on.
+
+mod sync;
+mod write;
 
 use std::collections::VecDeque;
-use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -21,12 +26,9 @@ use flotilla_core::turn::Batch;
 
 use crate::engine::{CommitSink, Counters};
 use crate::error::Error;
-
-/// A group holds at most so many bytes, or one batch: it bounds how long the first batch of a group
-/// waits for the last one.
-const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// A group holds at most so many batches.
-const GROUP_BATCHES_MAX: usize = 8192;
+use crate::state::{Space, State};
+use sync::SyncThread;
+use write::CommitThread;
 
 /// Where the commit thread writes to.
 pub(crate) trait Storage: Send + 'static {
@@ -38,11 +40,21 @@ pub(crate) trait Storage: Send + 'static {
     fn stage(&mut self, batch: &Batch) -> Result<Option<Position>, Error>;
 
     /// Writes the group, all of it or nothing, and makes it visible to replays. Gives back the
-    /// position that the next append will get.
+    /// position that the next append will get. After an error it is not known which of the two it
+    /// was.
     fn commit(&mut self) -> Result<Position, Error>;
+
+    /// Opens the storage anew after one of the others, or a sync, failed. When this succeeds, all
+    /// that is in it is as if it had been synced, whatever syncs said before. A position: the group
+    /// that failed to commit is in it, and the next append will get this position. `None`: nothing
+    /// of what was staged is.
+    fn heal(&mut self) -> Result<Option<Position>, Error>;
 
     /// The other side of the same storage.
     fn syncer(&self) -> Self::Syncer;
+
+    /// Room on the disk; `None`: it cannot be told.
+    fn space(&self) -> Option<Space>;
 }
 
 /// What the sync thread syncs with, while the commit thread writes.
@@ -60,22 +72,28 @@ pub(crate) struct Committer {
 
 #[derive(Debug, Default)]
 struct Shared {
-    state: Mutex<State>,
-    /// For the commit thread: something was queued, or the queue was closed.
+    queue: Mutex<Queue>,
+    /// For the commit thread: something was queued, the queue was closed, or a sync failed.
     queued: Condvar,
-    /// For the sync thread: something was written that it must look at.
+    /// For the sync thread: something was written that it must look at, or the storage was healed.
     written: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Queue {
     batches: VecDeque<Batch>,
     uncommitted_bytes: usize,
     is_closed: bool,
     /// Nothing more will be written.
     is_done: bool,
-    poisoned: Option<Error>,
+    /// Why something was given up.
+    given_up: Option<Error>,
+    /// The last sync failed: nothing must be synced until the storage was healed.
+    sync_failed: Option<Error>,
+    /// The storage is being opened anew: no sync may begin.
+    is_healing: bool,
     unsynced: Unsynced,
+    state: State,
     counters: Counters,
 }
 
@@ -97,15 +115,14 @@ impl Committer {
         sink: impl CommitSink,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let teller = Arc::new(Mutex::new(Teller { sink, is_over: false }));
+        let sink = Arc::new(Mutex::new(sink));
         let sync = SyncThread {
             shared: Arc::clone(&shared),
             syncer: storage.syncer(),
-            teller: Arc::clone(&teller),
+            sink: Arc::clone(&sink),
             interval,
         };
-        let commit =
-            CommitThread { shared: Arc::clone(&shared), storage, teller, taken: VecDeque::new() };
+        let commit = CommitThread::new(Arc::clone(&shared), storage, sink);
         let spawn = |name: &str| thread::Builder::new().name(name.into());
         // Made first, so that it also ends when there is no thread for the other.
         let this = Self { shared, threads: Mutex::default() };
@@ -122,13 +139,13 @@ impl Committer {
 
     /// See [`Engine::submit`](crate::Engine::submit).
     pub(crate) fn submit(&self, batch: Batch) {
-        let mut state = self.shared.lock();
-        if state.is_closed {
+        let mut queue = self.shared.lock();
+        if queue.is_closed {
             return;
         }
-        state.uncommitted_bytes += batch.bytes();
-        state.batches.push_back(batch);
-        drop(state);
+        queue.uncommitted_bytes += batch.bytes();
+        queue.batches.push_back(batch);
+        drop(queue);
         self.shared.queued.notify_one();
     }
 
@@ -142,6 +159,11 @@ impl Committer {
         self.shared.lock().counters
     }
 
+    /// See [`Engine::state`](crate::Engine::state).
+    pub(crate) fn state(&self) -> State {
+        self.shared.lock().state.clone()
+    }
+
     /// Commits what was submitted, syncs, ends the threads.
     pub(crate) fn close(&self) -> Result<(), Error> {
         self.shared.lock().is_closed = true;
@@ -150,9 +172,9 @@ impl Committer {
         for thread in self.threads().drain(..) {
             thread
                 .join()
-                .map_err(|_| Error::Poisoned { reason: "the commit sink panicked".into() })?;
+                .map_err(|_| Error::Unwritable { reason: "the commit sink panicked".into() })?;
         }
-        self.shared.lock().poisoned.clone().map_or(Ok(()), Err)
+        self.shared.lock().given_up.clone().map_or(Ok(()), Err)
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
@@ -168,210 +190,31 @@ impl Drop for Committer {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A write or a sync failed.
-    fn poison<K: CommitSink>(&self, error: Error, teller: &Mutex<Teller<K>>) {
-        let mut teller = lock(teller);
-        let mut state = self.lock();
-        state.is_closed = true;
-        state.is_done = true;
-        state.poisoned.get_or_insert_with(|| error.clone());
-        state.batches.clear();
-        state.uncommitted_bytes = 0;
-        drop(state);
-        self.queued.notify_one();
-        self.written.notify_one();
-        if !mem::replace(&mut teller.is_over, true) {
-            teller.sink.poisoned(error);
-        }
-    }
-}
-
-/// The sink, as both threads use it.
-struct Teller<K> {
-    sink: K,
-    /// Nothing more may be told.
-    is_over: bool,
-}
-
-fn lock<K>(teller: &Mutex<Teller<K>>) -> MutexGuard<'_, Teller<K>> {
-    teller.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What the commit thread owns.
-struct CommitThread<S, K> {
-    shared: Arc<Shared>,
-    storage: S,
-    teller: Arc<Mutex<Teller<K>>>,
-    /// Taken off the queue, in order.
-    taken: VecDeque<Batch>,
-}
-
-impl<S: Storage, K: CommitSink> CommitThread<S, K> {
-    fn run(mut self) {
-        while self.take() {
-            if let Err(error) = self.commit() {
-                return self.shared.poison(error, &self.teller);
-            }
-        }
-        self.shared.lock().is_done = true;
-        self.shared.written.notify_one();
-    }
-
-    /// Waits until there is something to commit; false: never again.
-    fn take(&mut self) -> bool {
-        let mut state = self.shared.lock();
-        loop {
-            if state.poisoned.is_some() {
-                return false;
-            }
-            if self.taken.is_empty() {
-                mem::swap(&mut state.batches, &mut self.taken);
-            }
-            if !self.taken.is_empty() {
-                return true;
-            }
-            if state.is_closed {
-                return false;
-            }
-            state = self.shared.queued.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Commits one group of those taken, reports it, and then the batch refused behind it, if any.
-    fn commit(&mut self) -> Result<(), Error> {
-        let began = Instant::now();
-        let mut group = Vec::new();
-        let mut bytes = 0;
-        let mut refused = None;
-        while let Some(batch) = self.taken.pop_front() {
-            let batch_bytes = batch.bytes();
-            let is_full = bytes + batch_bytes > GROUP_BYTES_MAX || group.len() == GROUP_BATCHES_MAX;
-            if is_full && !group.is_empty() {
-                self.taken.push_front(batch);
-                break;
-            }
-            bytes += batch_bytes;
-            match self.storage.stage(&batch)? {
-                Some(first) => group.push((batch, first)),
-                None => {
-                    refused = Some(batch);
-                    break;
-                }
-            }
-        }
-        let end = if group.is_empty() { None } else { Some(self.storage.commit()?) };
-        // Whoever holds it reports: what is synced from here on is reported behind this group.
-        let mut teller = lock(&self.teller);
-        self.count(&group, bytes, refused.is_some(), began);
-        if teller.is_over {
-            return Ok(());
-        }
-        if let Some(end) = end {
-            teller.sink.committed(group, end);
-        }
-        if let Some(batch) = refused {
-            teller.sink.refused(batch);
-        }
-        Ok(())
-    }
-
-    fn count(&self, group: &[(Batch, Position)], bytes: usize, refused: bool, began: Instant) {
-        let mut state = self.shared.lock();
-        let State { uncommitted_bytes, unsynced, counters, .. } = &mut *state;
-        *uncommitted_bytes = uncommitted_bytes.saturating_sub(bytes);
-        counters.refused += u64::from(refused);
-        if group.is_empty() {
-            return;
-        }
-        let (mut messages, mut message_bytes) = (0, 0);
-        for (batch, _) in group {
-            messages += batch.appends.len() as u64;
-            message_bytes += batch.message_bytes() as u64;
-            if batch.needs_sync {
-                unsynced.wait(batch.shard, batch.ticket);
-            }
-        }
-        counters.commits += 1;
-        counters.batches += group.len() as u64;
-        counters.messages += messages;
-        counters.message_bytes += message_bytes;
-        counters.commit_messages.add(messages);
-        counters.commit_bytes.add(message_bytes);
-        counters.commit_ns += u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let is_first = unsynced.since.is_none();
-        unsynced.since.get_or_insert(began);
-        let must_look = is_first || !unsynced.waiting.is_empty();
-        drop(state);
-        if must_look {
-            self.shared.written.notify_one();
-        }
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
     }
 }
 
 impl Unsynced {
+    /// Another batch asks for a sync.
     fn wait(&mut self, shard: ShardId, ticket: Ticket) {
         match self.waiting.iter_mut().find(|(waiting, _)| *waiting == shard) {
-            Some((_, last)) => *last = ticket,
+            Some((_, last)) => *last = ticket.max(*last),
             None => self.waiting.push((shard, ticket)),
         }
     }
-}
 
-/// What the sync thread owns.
-struct SyncThread<Y, K> {
-    shared: Arc<Shared>,
-    syncer: Y,
-    teller: Arc<Mutex<Teller<K>>>,
-    interval: Option<Duration>,
-}
-
-impl<Y: Syncer, K: CommitSink> SyncThread<Y, K> {
-    fn run(mut self) {
-        while let Some(waiting) = self.take() {
-            let began = Instant::now();
-            if let Err(error) = self.syncer.sync() {
-                return self.shared.poison(error, &self.teller);
-            }
-            let took = began.elapsed();
-            self.shared.lock().counters.syncs.add_duration(took);
-            let mut teller = lock(&self.teller);
-            if !waiting.is_empty() && !teller.is_over {
-                teller.sink.synced(&waiting);
-            }
+    /// What was taken to be synced could not be.
+    fn put_back(&mut self, earlier: Self) {
+        self.since = earlier.since.or(self.since);
+        for (shard, ticket) in earlier.waiting {
+            self.wait(shard, ticket);
         }
     }
+}
 
-    /// Waits until there is something to sync. Whom to tell; `None`: never again.
-    fn take(&mut self) -> Option<Vec<(ShardId, Ticket)>> {
-        let mut state = self.shared.lock();
-        loop {
-            if state.poisoned.is_some() {
-                return None;
-            }
-            let left = match (self.interval, state.unsynced.since) {
-                (Some(interval), Some(since)) => Some(interval.saturating_sub(since.elapsed())),
-                _ => None,
-            };
-            let is_due = !state.unsynced.waiting.is_empty() || left == Some(Duration::ZERO);
-            if is_due || state.is_done && state.unsynced.since.is_some() {
-                return Some(mem::take(&mut state.unsynced).waiting);
-            }
-            if state.is_done {
-                return None;
-            }
-            let written = &self.shared.written;
-            state = match left {
-                None => written.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => {
-                    written.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use flotilla_core::turn::{Batch, Page, Replay};
 use crate::clean::plan::{Reason, Taken};
 use crate::error::Error;
 use crate::quarantine::Damage;
+use crate::state::State;
 
 /// Told of the fate of every batch, in the order of submission, one call at a time, from the
 /// engine's threads. Must not call the engine's [`Engine::close`].
@@ -39,17 +40,18 @@ pub trait CommitSink: Send + 'static {
         drop(outcome);
     }
 
-    /// Nothing will be committed any more: a write or a sync failed, so what is on disk is not
-    /// known. No batch that was not reported committed may be acknowledged; the broker must stop.
-    /// The last call there is.
-    fn poisoned(&mut self, error: Error);
+    /// The store can take what it is given, or not any more. While it fails nothing is reported;
+    /// what was submitted is kept, and reported when the store has healed.
+    fn state_changed(&mut self, state: &State);
 }
 
 /// A log with records beside it. The broker shares one engine among all its shards.
 ///
 /// * Positions of the log start at 1 and grow by one a message, in the order of submission.
 /// * A batch is committed whole or not at all; which of the two is always reported, unless the
-///   engine is poisoned or the process ends.
+///   process ends, or the engine is closed while the store fails.
+/// * A write or a sync that fails is not an end: the store is opened anew until it works, and goes
+///   on where it stopped ([`State`]).
 /// * Records of a session live from its first [`PutSession`] to its [`EndSession`]; what is written
 ///   for a session that does not exist is never given back.
 ///
@@ -57,7 +59,7 @@ pub trait CommitSink: Send + 'static {
 /// [`EndSession`]: flotilla_core::turn::Write::EndSession
 pub trait Engine: Send + Sync + 'static {
     /// Queues a batch and returns at once. Batches commit in the order of submission, each whole or
-    /// not at all. After poisoning or [`Engine::close`] the batch is dropped.
+    /// not at all. After [`Engine::close`] the batch is dropped.
     fn submit(&self, batch: Batch);
 
     /// Reads a page of the log for each replay, in this order; complete up to [`Page::next`]. Blocks
@@ -77,6 +79,9 @@ pub trait Engine: Send + Sync + 'static {
     /// How large the log is, as of a few seconds ago.
     fn log_size(&self) -> LogSize;
 
+    /// Whether it can take what it is given.
+    fn state(&self) -> State;
+
     /// What the engine has done since it was opened.
     fn counters(&self) -> Counters;
 
@@ -89,7 +94,7 @@ pub trait Engine: Send + Sync + 'static {
     /// refused. Closing again changes nothing.
     ///
     /// # Errors
-    /// When the engine was poisoned, now or earlier.
+    /// When the store failed at that time: what was not reported is lost.
     fn close(&self) -> Result<(), Error>;
 }
 

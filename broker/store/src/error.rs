@@ -163,10 +163,9 @@ pub enum Error {
     },
     /// A write or a sync failed: what is on disk is not known until the store is opened again.
     #[error(
-        "the store could not be written, it takes no more: {reason}; see that the disk has room \
-         and is free of faults, then start the broker again"
+        "the store cannot be written: {reason}; see that the disk has room and is free of faults"
     )]
-    Poisoned {
+    Unwritable {
         /// What the operating system or RocksDB says.
         reason: String,
     },
@@ -200,7 +199,35 @@ pub enum Error {
     /// Whoever asked does not wait any more.
     #[error("whoever asked is gone")]
     GivenUp,
+    /// The store was opened anew after a fault, and has less than before.
+    #[error(
+        "the store in '{}' has lost what it had: its last commit is {found}, it was {expected}; \
+         check the disk, then start the broker again",
+        .dir.display()
+    )]
+    WentBack {
+        /// The directory.
+        dir: PathBuf,
+        /// The number of the last commit that is in it.
+        found: u64,
+        /// The number of the last one that was reported.
+        expected: u64,
+    },
     /// The engine was closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl Error {
+    /// Whether opening the store again cannot help.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. }
+                | Self::DamagedRecord { .. }
+                | Self::Gap { .. }
+                | Self::WentBack { .. }
+                | Self::NewerFormat { .. }
+        )
+    }
 }

@@ -1,5 +1,6 @@
 //! An engine that fails when told.
 
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flotilla_core::id::{Position, ShardId, Ticket};
@@ -7,6 +8,7 @@ use flotilla_core::turn::{Batch, Page, Replay};
 
 use crate::engine::{Cleaned, CommitSink, Counters, Engine, LogSize};
 use crate::error::Error;
+use crate::state::State;
 
 /// An engine around another one that fails when told: for tests and the simulator.
 #[derive(Debug)]
@@ -16,14 +18,24 @@ pub struct Faulty<E> {
 }
 
 /// When a [`Faulty`] engine fails. Clones speak of the same engine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Faults(Arc<Mutex<Plan>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Plan {
-    batches_until_poisoned: Option<u64>,
+    sink: Option<Box<dyn CommitSink>>,
+    batches_until_failing: Option<u64>,
     failing_replay: Option<Error>,
-    poisoned: Option<Error>,
+    state: State,
+    /// What the engine within has reported since it fails.
+    held: Vec<Report>,
+    held_bytes: usize,
+}
+
+enum Report {
+    Committed(Vec<(Batch, Position)>, Position),
+    Synced(Vec<(ShardId, Ticket)>),
+    Refused(Batch),
 }
 
 impl Faults {
@@ -32,10 +44,22 @@ impl Faults {
         Self::default()
     }
 
-    /// Reports `batches` more batches, then poisons the engine. What comes after is lost to the
-    /// broker, yet some of it may stand in the store: that is what a failed sync means.
-    pub fn poison_after(&self, batches: u64) {
-        self.lock().batches_until_poisoned = Some(batches);
+    /// Reports `batches` more batches, then fails until [`Faults::heal`]. Some of what comes after
+    /// may stand in the store: that is what a failed sync means.
+    pub fn fail_after(&self, batches: u64) {
+        self.lock().batches_until_failing = Some(batches);
+    }
+
+    /// Fails no more: everything that was held back is reported.
+    pub fn heal(&self) {
+        let mut plan = self.lock();
+        plan.batches_until_failing = None;
+        plan.state = State::Healthy;
+        plan.held_bytes = 0;
+        for report in mem::take(&mut plan.held) {
+            plan.tell(report);
+        }
+        plan.tell_state();
     }
 
     /// Fails every replay from now on with `error`; `None`: no more.
@@ -45,6 +69,56 @@ impl Faults {
 
     fn lock(&self) -> MutexGuard<'_, Plan> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Plan {
+    fn report(&mut self, report: Report) {
+        if self.state != State::Healthy {
+            self.hold(report);
+            return;
+        }
+        let (left, mut group, end) = match (self.batches_until_failing, report) {
+            (Some(left), Report::Committed(group, end)) => (left, group, end),
+            (_, report) => return self.tell(report),
+        };
+        let reported = usize::try_from(left).unwrap_or(usize::MAX).min(group.len());
+        self.batches_until_failing = Some(left - reported as u64);
+        let held = group.split_off(reported);
+        let until = held.first().map_or(end, |(_, first)| *first);
+        if !group.is_empty() {
+            self.tell(Report::Committed(group, until));
+        }
+        if !held.is_empty() {
+            let error = Error::Unwritable { reason: "a fault was asked for".into() };
+            self.state = State::Failing { reason: error.to_string(), is_full: false };
+            self.tell_state();
+            self.hold(Report::Committed(held, end));
+        }
+    }
+
+    fn hold(&mut self, report: Report) {
+        self.held_bytes += match &report {
+            Report::Committed(group, _) => group.iter().map(|(batch, _)| batch.bytes()).sum(),
+            Report::Synced(_) => 0,
+            Report::Refused(batch) => batch.bytes(),
+        };
+        self.held.push(report);
+    }
+
+    fn tell(&mut self, report: Report) {
+        let Some(sink) = &mut self.sink else { return };
+        match report {
+            Report::Committed(group, end) => sink.committed(group, end),
+            Report::Synced(up_to) => sink.synced(&up_to),
+            Report::Refused(batch) => sink.refused(batch),
+        }
+    }
+
+    fn tell_state(&mut self) {
+        if let Some(sink) = &mut self.sink {
+            sink.state_changed(&self.state);
+        }
     }
 }
 
@@ -58,7 +132,8 @@ impl<E: Engine> Faulty<E> {
         sink: impl CommitSink,
         open: impl FnOnce(Between) -> Result<(E, R), Error>,
     ) -> Result<(Self, R), Error> {
-        let (inner, rest) = open(Between { faults: faults.clone(), sink: Box::new(sink) })?;
+        faults.lock().sink = Some(Box::new(sink));
+        let (inner, rest) = open(Between { faults: faults.clone() })?;
         Ok((Self { inner, faults }, rest))
     }
 
@@ -70,9 +145,7 @@ impl<E: Engine> Faulty<E> {
 
 impl<E: Engine> Engine for Faulty<E> {
     fn submit(&self, batch: Batch) {
-        if self.faults.lock().poisoned.is_none() {
-            self.inner.submit(batch);
-        }
+        self.inner.submit(batch);
     }
 
     fn replay(&self, replays: &[Replay]) -> Vec<Result<Page, Error>> {
@@ -84,7 +157,11 @@ impl<E: Engine> Engine for Faulty<E> {
     }
 
     fn uncommitted_bytes(&self) -> usize {
-        self.inner.uncommitted_bytes()
+        self.inner.uncommitted_bytes() + self.faults.lock().held_bytes
+    }
+
+    fn state(&self) -> State {
+        self.faults.lock().state.clone()
     }
 
     fn log_size(&self) -> LogSize {
@@ -97,72 +174,57 @@ impl<E: Engine> Engine for Faulty<E> {
 
     fn close(&self) -> Result<(), Error> {
         let closed = self.inner.close();
-        let poisoned = self.faults.lock().poisoned.clone();
-        poisoned.map_or(closed, Err)
+        match self.state() {
+            State::Failing { reason, .. } => Err(Error::Unwritable { reason }),
+            State::Healthy | State::Full { .. } => closed,
+        }
     }
 }
 
 /// The sink a [`Faulty`] engine gives to the engine within.
+#[derive(Debug)]
 pub struct Between {
     faults: Faults,
-    sink: Box<dyn CommitSink>,
-}
-
-impl Between {
-    fn is_poisoned(&self) -> bool {
-        self.faults.lock().poisoned.is_some()
-    }
 }
 
 impl CommitSink for Between {
-    fn committed(&mut self, mut group: Vec<(Batch, Position)>, end: Position) {
-        if self.is_poisoned() {
-            return;
-        }
-        let left = self.faults.lock().batches_until_poisoned;
-        let Some(left) = left else { return self.sink.committed(group, end) };
-        let reported = usize::try_from(left).unwrap_or(usize::MAX).min(group.len());
-        let is_fatal = reported < group.len();
-        let end = group.get(reported).map_or(end, |(_, first)| *first);
-        group.truncate(reported);
-        self.faults.lock().batches_until_poisoned = Some(left - reported as u64);
-        if !group.is_empty() {
-            self.sink.committed(group, end);
-        }
-        if is_fatal {
-            self.poisoned(Error::Poisoned { reason: "a fault was asked for".into() });
-        }
+    fn committed(&mut self, group: Vec<(Batch, Position)>, end: Position) {
+        self.faults.lock().report(Report::Committed(group, end));
     }
 
     fn synced(&mut self, up_to: &[(ShardId, Ticket)]) {
-        if !self.is_poisoned() {
-            self.sink.synced(up_to);
-        }
+        self.faults.lock().report(Report::Synced(up_to.to_vec()));
     }
 
     fn refused(&mut self, batch: Batch) {
-        if !self.is_poisoned() {
-            self.sink.refused(batch);
-        }
+        self.faults.lock().report(Report::Refused(batch));
     }
 
     fn cleaned(&mut self, outcome: Result<Cleaned, Error>) {
-        if !self.is_poisoned() {
-            self.sink.cleaned(outcome);
+        if let Some(sink) = &mut self.faults.lock().sink {
+            sink.cleaned(outcome);
         }
     }
 
-    fn poisoned(&mut self, error: Error) {
-        if self.is_poisoned() {
-            return;
+    fn state_changed(&mut self, state: &State) {
+        let mut plan = self.faults.lock();
+        if plan.state == State::Healthy
+            && let Some(sink) = &mut plan.sink
+        {
+            sink.state_changed(state);
         }
-        self.faults.lock().poisoned = Some(error.clone());
-        self.sink.poisoned(error);
     }
 }
 
-impl std::fmt::Debug for Between {
+impl Drop for Between {
+    fn drop(&mut self) {
+        // Nothing can be reported any more; whoever listens hears that.
+        self.faults.lock().sink = None;
+    }
+}
+
+impl std::fmt::Debug for Faults {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Between").field("faults", &self.faults).finish_non_exhaustive()
+        f.debug_struct("Faults").field("state", &self.lock().state).finish_non_exhaustive()
     }
 }

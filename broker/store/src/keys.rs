@@ -12,6 +12,7 @@
 //! overtaken  client id                                  -> sealed number of messages
 //! retained   topic                                      -> sealed message
 //! meta       "format"                                   -> u32
+//! meta       "commit"                                   -> u64
 //!            "rebuilt/FAMILY"                           -> nothing
 //!            "begin/" family of a partition             -> u64: its blocks below were cleaned
 //! ```
@@ -40,6 +41,9 @@ pub(crate) const FAMILIES: [&str; 10] =
 
 /// In `meta`: the format of the store.
 pub(crate) const FORMAT: &[u8] = b"format";
+
+/// In `meta`: the number of the last commit.
+pub(crate) const COMMIT: &[u8] = b"commit";
 
 /// In `meta`: a complete copy of the family waits to take its place.
 pub(crate) fn rebuilt(name: &str) -> String {

@@ -25,6 +25,7 @@ mod recover;
 mod rocks;
 mod scan;
 mod segment;
+mod state;
 mod verify;
 mod wanted;
 
@@ -37,4 +38,5 @@ pub use memory::Memory;
 pub use progress::{Phase, Progress};
 pub use quarantine::Damage;
 pub use rocks::{Options, Rocks, SegmentLimits, backlog_closed, copy_closed};
+pub use state::State;
 pub use verify::{Count, Finding, LogCount, Report, verify_closed};

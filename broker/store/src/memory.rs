@@ -16,6 +16,7 @@ use crate::engine::{CommitSink, Counters, Engine, FIRST, LogSize, Recovered};
 use crate::error::Error;
 use crate::hash::topic_hash;
 use crate::page::Filling;
+use crate::state as store;
 use crate::wanted::Wanted;
 
 /// An engine that keeps everything in memory: for tests and the simulator. It has no thread, reads
@@ -154,6 +155,10 @@ impl Engine for Memory {
             partitions: usize::from(!log.is_empty()),
             segments: 0,
         }
+    }
+
+    fn state(&self) -> store::State {
+        store::State::Healthy
     }
 
     fn counters(&self) -> Counters {

@@ -424,5 +424,5 @@ pub(crate) fn text(key: &[u8]) -> String {
 }
 
 fn unreadable_write(error: rocksdb::Error) -> Error {
-    Error::Poisoned { reason: error.into_string() }
+    Error::Unwritable { reason: error.into_string() }
 }

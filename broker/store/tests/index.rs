@@ -9,7 +9,7 @@ use flotilla_core::id::{ClientId, Position, SessionKey, ShardId, Ticket};
 use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::turn::{Append, Batch, Replay};
 use flotilla_mqtt::{Forwarded, QoS, topic};
-use flotilla_store::{CommitSink, Engine, Error, Options, Rocks, SegmentLimits};
+use flotilla_store::{CommitSink, Engine, Options, Rocks, SegmentLimits, State};
 use rocksdb::{DB, IteratorMode};
 use tempfile::TempDir;
 
@@ -29,8 +29,8 @@ impl CommitSink for Ends {
         panic!("refused: {batch:?}");
     }
 
-    fn poisoned(&mut self, error: Error) {
-        panic!("poisoned: {error}");
+    fn state_changed(&mut self, state: &State) {
+        assert!(!matches!(state, State::Failing { .. }), "{state}");
     }
 }
 

@@ -12,7 +12,7 @@ use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::record::SessionRecord;
 use flotilla_core::turn::{Append, Batch, Page, Replay, Write};
 use flotilla_mqtt::{Forwarded, QoS};
-use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, copy_closed};
+use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, State, copy_closed};
 use rocksdb::{DB, IteratorMode};
 use tempfile::TempDir;
 
@@ -32,8 +32,8 @@ impl CommitSink for Ends {
         panic!("refused: {batch:?}");
     }
 
-    fn poisoned(&mut self, error: Error) {
-        panic!("poisoned: {error}");
+    fn state_changed(&mut self, state: &State) {
+        assert!(!matches!(state, State::Failing { .. }), "{state}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! A connection that has its session.
 
-use flotilla_mqtt::{Ack, AckProperties, Packet, ReasonCode, ReasonCodes, Suback};
+use flotilla_mqtt::{Ack, AckProperties, Packet, QoS, ReasonCode, ReasonCodes, Suback};
 
 use crate::connection::alias::Aliases;
 use crate::connection::await_session::Welcome;
@@ -104,6 +104,16 @@ impl Connected {
         }
         desk.touch(self.key, outbox);
         Ok(Flow::Stay)
+    }
+
+    /// Whether this may have to be stored, and the client cannot be told that it is not: where the
+    /// only answer is yes, it must wait for one.
+    pub(crate) fn must_not_publish(&self, packet: &Packet<'_>) -> bool {
+        let needs_answer = |packet: &Packet<'_>| match packet {
+            Packet::Publish(publish) => publish.qos > QoS::AtMostOnce,
+            _ => false,
+        };
+        !self.negotiated.can_be_told && needs_answer(packet)
     }
 
     /// Owes the client an acknowledgement; one that is due leaves at once.

@@ -1,6 +1,6 @@
 //! What every event of a turn writes on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::connection::outbox::Outbox;
@@ -36,6 +36,10 @@ pub(crate) struct Desk {
     pub(crate) sync_waiters: VecDeque<(Ticket, Waiter)>,
     /// The batch of this turn, if there will be one.
     pub(crate) ticket: Ticket,
+    /// Whether the disk has so little room left that nothing is taken that must be stored.
+    pub(crate) is_store_full: bool,
+    /// Connections that are not read because of it: their clients could not be told.
+    pub(crate) held: BTreeSet<ConnectionKey>,
     /// How far the engine has come.
     pub(crate) reached: Reached,
     /// All commits below this position were seen.
@@ -104,6 +108,8 @@ impl Desk {
             commit_waiters: VecDeque::new(),
             sync_waiters: VecDeque::new(),
             ticket: Ticket(1),
+            is_store_full: false,
+            held: BTreeSet::new(),
             reached: Reached::default(),
             log_end: Position::ZERO,
             touched: Vec::new(),

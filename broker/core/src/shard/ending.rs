@@ -61,6 +61,7 @@ impl Shard {
     pub(super) fn end(&mut self, key: ConnectionKey, ending: Ending, out: &mut Turn) {
         let Some(mut connection) = self.connections.remove(key) else { return };
         self.desk.counters.connections_open -= 1;
+        self.desk.held.remove(&key);
         let outbox = &mut connection.outbox;
         match &connection.phase {
             Phase::AwaitConnect | Phase::AwaitIdentity(_) | Phase::AwaitSession(_) => {

@@ -31,19 +31,34 @@ impl Shard {
         out: &mut Turn,
     ) {
         let PublishStep { message, session, acknowledge } = step;
+        let (session_key, session) = (*session, session.and_then(|key| self.sessions.get_mut(key)));
+        let publisher = session.and_then(|session| session.subscriber);
+        let mut matches = std::mem::take(&mut self.scratch.matches);
+        router.shared().route(message, publisher, &mut matches);
+        if let &Some((connection, packet_id)) = acknowledge
+            && self.desk.is_store_full
+            && must_be_stored(message, &matches, router.shared())
+            && self.can_be_told(connection)
+        {
+            matches.clear();
+            self.scratch.matches = matches;
+            self.desk.counters.drop_deliveries(DropReason::StoreFull, 1);
+            let reason = "the disk is full";
+            return self.refuse_publish(message, session_key, connection, packet_id, reason);
+        }
         let mut waits = false;
         if message.retain() {
             let is_kept = self.retain(message, acknowledge.is_some(), router.exclusive(), out);
             if let (false, &Some((connection, packet_id))) = (is_kept, acknowledge) {
-                self.refuse_retained(message, *session, connection, packet_id);
-                return;
+                matches.clear();
+                self.scratch.matches = matches;
+                let reason = "a retained message is too large, or one too many";
+                return self.refuse_publish(message, session_key, connection, packet_id, reason);
             }
             waits = true;
         }
-        let session = session.and_then(|key| self.sessions.get_mut(key));
-        let publisher = session.as_ref().and_then(|session| session.subscriber);
         if let (Some(session), Some((_, packet_id)), QoS::ExactlyOnce) =
-            (session, acknowledge, message.qos())
+            (session_key.and_then(|key| self.sessions.get_mut(key)), acknowledge, message.qos())
             && session.is_durable
         {
             out.batch.writes.push(Write::PutInbound(session.client_id.clone(), *packet_id));
@@ -51,8 +66,6 @@ impl Shard {
             waits = true;
         }
         let router = router.shared();
-        let mut matches = std::mem::take(&mut self.scratch.matches);
-        router.route(message, publisher, &mut matches);
         let is_matched = !matches.is_empty();
         waits |= self.spread(message, &mut matches, router, out);
         self.scratch.matches = matches;
@@ -186,6 +199,13 @@ impl Shard {
             connected.owe(due, acknowledgement, outbox, &mut self.desk);
         }
     }
+}
+
+/// Whether somebody is owed the message after this process has ended.
+fn must_be_stored(message: &Message, matches: &[Match], router: &Router) -> bool {
+    let is_owed =
+        |found: &Match| found.terms.qos > QoS::AtMostOnce && router.locate(found).is_durable;
+    message.retain() && !message.payload().is_empty() || matches.iter().any(is_owed)
 }
 
 /// One mail a shard and turn.

@@ -52,6 +52,12 @@ impl Shard {
                 Ok(None) => break None,
                 Err(error) => break Some(Err(Refusal::from(error))),
             };
+            if self.desk.is_store_full && connected.must_not_publish(&packet) {
+                connection.pause(false);
+                self.desk.held.insert(key);
+                out.paused.push(key);
+                break None;
+            }
             self.desk.counters.packets_received[packet.packet_type() as usize] += 1;
             consumed += len;
             // [MQTT-3.1.2-22]: a whole packet, not a byte.

@@ -161,7 +161,7 @@ impl Shard {
             && connection.outbox.backlog_bytes() <= self.desk.limits.unsent_bytes_max / 2
         {
             connection.is_stuffed = false;
-            if !self.desk.backlog.paused.contains(&key) {
+            if !self.desk.backlog.paused.contains(&key) && !self.desk.held.contains(&key) {
                 connection.is_paused = false;
                 out.resumed.push(key);
             }
@@ -222,6 +222,23 @@ impl Shard {
         self.desk.now = now;
         self.open_mail(mail, out);
         self.take_own_mail(out);
+    }
+
+    /// The disk is full, or has room again. While it is full nothing is taken that must be stored.
+    pub fn store_changed(&mut self, is_full: bool, now: Now, out: &mut Turn) {
+        self.desk.now = now;
+        self.desk.is_store_full = is_full;
+        if is_full {
+            return;
+        }
+        for key in std::mem::take(&mut self.desk.held) {
+            if let Some(connection) = self.connections.get_mut(key)
+                && !connection.is_stuffed
+            {
+                connection.is_paused = false;
+                out.resumed.push(key);
+            }
+        }
     }
 
     /// A page of the log was read.

@@ -21,7 +21,7 @@ const SWEPT_A_TURN: usize = 1024;
 const SWEEP_PAUSE_MS: (u64, u64) = (10, 1_000);
 
 impl Shard {
-    /// Makes the message that of its topic; false: a limit is reached. Then a publisher who waits
+    /// Makes the message that of its topic; false: a limit is reached, or the disk is full. Then a publisher who waits
     /// for an acknowledgement is told, and for others the topic has no retained message: the old
     /// one is not its last value any more.
     pub(super) fn retain(
@@ -36,7 +36,10 @@ impl Shard {
             // In place of those that nobody gets any more.
             self.forget_expired(router, out);
         }
-        let is_kept = message.payload().len() <= limits.retained_payload_max
+        // Who waits for an acknowledgement has been told before, if that is possible.
+        let is_too_late = self.desk.is_store_full && !can_be_told && !message.payload().is_empty();
+        let is_kept = !is_too_late
+            && message.payload().len() <= limits.retained_payload_max
             && router.retain(message, &limits);
         let topic = message.topic();
         if is_kept && !message.payload().is_empty() {
@@ -53,18 +56,18 @@ impl Shard {
         is_kept
     }
 
-    /// Tells the publisher of a message that cannot be retained: it goes to nobody.
-    pub(super) fn refuse_retained(
+    /// Tells the publisher of a message that cannot be kept: it goes to nobody.
+    pub(super) fn refuse_publish(
         &mut self,
         message: &Message,
         session: Option<SessionKey>,
         key: ConnectionKey,
         packet_id: PacketId,
+        reason: &'static str,
     ) {
         let connection = self.connections.get_mut(key);
         let Some((connected, outbox)) = connection.and_then(Connection::connected) else { return };
         if !connected.negotiated.can_be_told {
-            let reason = "a retained message is too large, or one too many";
             self.desk.refused.push((key, Refusal::new(ReasonCode::QuotaExceeded, reason)));
             return;
         }
@@ -77,6 +80,11 @@ impl Shard {
             Acknowledgement::Puback(packet_id, ReasonCode::QuotaExceeded)
         };
         connected.owe(Due::Now, acknowledgement, outbox, &mut self.desk);
+    }
+
+    pub(super) fn can_be_told(&mut self, key: ConnectionKey) -> bool {
+        let connection = self.connections.get_mut(key).and_then(Connection::connected);
+        connection.is_some_and(|(connected, _)| connected.negotiated.can_be_told)
     }
 
     /// Forgets retained messages that have expired, and looks when there will be more.

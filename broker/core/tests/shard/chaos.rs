@@ -54,6 +54,7 @@ fn run(seed: u64) {
     for at in 0..shards {
         b.end_turn(at);
     }
+    b.store_changed(false);
     b.settle();
     b.wait_ms(4000);
     b.settle();
@@ -110,6 +111,7 @@ fn act(b: &mut Bench, d: &mut Dice, shards: usize, sockets: &mut Sockets) {
                 old.push(w);
             }
         }
+        1 if d.one_in(4) => b.store_changed(d.one_in(2)),
         1 if !wires.is_empty() => {
             let w = wires[d.below(wires.len())];
             b.cut(w);
@@ -304,6 +306,7 @@ fn leave_nothing(mut b: Bench, sockets: Sockets, seed: u64) {
             "own_mail: []",
             "heap: []",
             "ending: {}",
+            "held: {}",
         ] {
             assert!(text.contains(want), "seed {seed} shard {at}: not {want}: {}", {
                 let k = want.split(':').next().expect("a colon");

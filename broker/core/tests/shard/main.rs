@@ -6,5 +6,6 @@ mod chaos;
 mod cleaned;
 mod durability;
 mod faults;
+mod full;
 mod rules;
 mod simulation;

@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// When what nobody waits for is on the disk.
     pub(crate) sync: Sync,
+    /// Bytes of the disk that stay free.
+    pub(crate) disk_reserve_bytes: u64,
     /// When an acknowledged message is.
     pub(crate) durability: Durability,
     /// Messages that are older go from the log; `None`: they stay.
@@ -145,6 +147,7 @@ impl Settings {
             sync: written.store.sync,
             age_max: Some(written.store.age_max.into()).filter(|age: &Duration| !age.is_zero()),
             disk_bytes_max: Some(written.store.disk_bytes_max.bytes()).filter(|bytes| *bytes > 0),
+            disk_reserve_bytes: written.store.disk_reserve.bytes(),
             durability,
             ops: written.ops.bind.0,
             level: overrides.level.unwrap_or(written.log.level),
@@ -157,6 +160,7 @@ impl Settings {
             sync_interval: self.sync.interval(),
             age_max: self.age_max,
             disk_bytes_max: self.disk_bytes_max,
+            disk_reserve_bytes: self.disk_reserve_bytes,
             ..Options::default()
         }
     }

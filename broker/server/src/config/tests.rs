@@ -89,6 +89,7 @@ fn everything_can_be_set() {
         sync = "100ms"
         disk_bytes_max = "1GiB"
         age_max = "0s"
+        disk_reserve = "1GiB"
         [[durability]]
         filter = "orders/#"
         class = "fsync"
@@ -117,6 +118,7 @@ fn everything_can_be_set() {
     assert_eq!(settings.limits.retained_payload_max, 1000);
     assert_eq!(settings.limits.retained_bytes_max, 1_000_000);
     assert!(matches!(settings.sync, Sync::Every(interval) if interval.as_millis() == 100));
+    assert_eq!(settings.disk_reserve_bytes, 1 << 30);
     let of = |topic| settings.durability.class_of(topic);
     assert_eq!((of("orders/raw"), of("a/raw"), of("a")), (Class::Fsync, Class::Memory, Class::Os));
     assert_eq!((settings.disk_bytes_max, settings.age_max), (Some(1 << 30), None));

@@ -158,6 +158,7 @@ pub(crate) struct Store {
     pub(crate) sync: Sync,
     pub(crate) disk_bytes_max: Size,
     pub(crate) age_max: Duration,
+    pub(crate) disk_reserve: Size,
 }
 
 impl Default for Store {
@@ -166,6 +167,7 @@ impl Default for Store {
             sync: Sync::default(),
             disk_bytes_max: Size::from_kib(50 << 20),
             age_max: Duration::from_secs(7 * 24 * 3600),
+            disk_reserve: Size::from_kib(512 << 10),
         }
     }
 }

@@ -28,6 +28,11 @@ pub(crate) enum Inbound {
     Committed(Commit),
     /// From the engine's sync thread: all up to this batch.
     Synced(Ticket),
+    /// From the engine's commit thread: whether the disk has room.
+    StoreChanged {
+        /// It has not: nothing must be taken that has to be stored.
+        is_full: bool,
+    },
     /// From a thread that reads the log.
     Replayed(Page),
     /// From a thread that reads the log: it could not, for this session.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use flotilla_core::durability::Durability;
-use flotilla_store::{Progress, UncleanStop};
+use flotilla_store::{Progress, State, UncleanStop};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -77,18 +77,25 @@ impl Operations {
             });
             return (true, page);
         };
-        let is_well = serving.report().await.is_some();
+        let has_answered = serving.report().await.is_some();
+        let state = serving.shared.engine.state();
+        let is_well = has_answered && state == State::Healthy;
         let damage = serving.shared.engine.damage();
         // Degraded serves: whoever asks only whether to start it anew must hear that all is well.
-        let mut page = self.page(match is_well {
-            false => "stalled",
-            true if damage.is_empty() => "ok",
-            true => "degraded",
+        let mut page = self.page(match &state {
+            _ if !has_answered => "stalled",
+            State::Full { .. } | State::Failing { .. } => state.name(),
+            State::Healthy if damage.is_empty() => "ok",
+            State::Healthy => "degraded",
         });
+        if state != State::Healthy {
+            page["reason"] = json!(state.to_string());
+        }
         page["workers"] = json!(serving.shared.mailboxes.len());
         let rules = self.durability.rules().iter();
         let rules = rules.map(|(filter, class)| json!({ "filter": filter, "class": class.name() }));
         page["store"] = json!({
+            "state": state.name(),
             "sync": self.sync.to_string(),
             "durability": {
                 "default": self.durability.default_class().name(),

@@ -246,6 +246,9 @@ impl Worker {
                     }
                     self.shard.committed(commit, now, &mut self.turn);
                 }
+                Inbound::StoreChanged { is_full } => {
+                    self.shard.store_changed(is_full, now, &mut self.turn);
+                }
                 Inbound::Synced(up_to) => self.shard.synced(up_to, now, &mut self.turn),
                 Inbound::Replayed(page) => self.shard.replayed(page, now, &mut self.turn),
                 Inbound::Unreadable(session) => {

@@ -19,7 +19,7 @@ use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::record::{SessionRecord, Start, SubscriptionRecord};
 use flotilla_core::turn::{Append, Batch, Page, Replay, Write};
 use flotilla_mqtt::{Forwarded, QoS, SubscriptionOptions};
-use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks};
+use flotilla_store::{CommitSink, Engine, Options, Recovered, Rocks, State};
 
 const MILLION: u64 = 1_000_000;
 /// Batches submitted but not yet reported, as with so many busy shards or publishers.
@@ -73,8 +73,8 @@ impl CommitSink for Reported {
         panic!("refused: {batch:?}");
     }
 
-    fn poisoned(&mut self, error: Error) {
-        panic!("{error}");
+    fn state_changed(&mut self, state: &State) {
+        assert!(!matches!(state, State::Failing { .. }), "{state}");
     }
 }
 

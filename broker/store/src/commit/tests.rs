@@ -1,70 +1,142 @@
 //! What the commit thread promises, over a storage that does what it is told.
 
+use std::mem;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use flotilla_core::id::Ticket;
 
+use super::write::GROUP_BATCHES_MAX;
 use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Does what it is told to, and tells what it did.
-#[derive(Default)]
-struct Scripted {
-    next: u64,
-    refuses: Vec<u64>,
-    fails_stage: Option<u64>,
-    fails_commit: bool,
-    syncer: Syncing,
-}
-
-impl Storage for Scripted {
-    type Syncer = Syncing;
-
-    fn stage(&mut self, batch: &Batch) -> Result<Option<Position>, Error> {
-        let ticket = batch.ticket.0;
-        if self.fails_stage == Some(ticket) {
-            return Err(Error::Unreadable { reason: "stage".into() });
-        }
-        if self.refuses.contains(&ticket) {
-            return Ok(None);
-        }
-        self.next += 1;
-        Ok(Some(Position(self.next)))
-    }
-
-    fn commit(&mut self) -> Result<Position, Error> {
-        if self.fails_commit {
-            return Err(Error::Poisoned { reason: "write".into() });
-        }
-        Ok(Position(self.next + 1))
-    }
-
-    fn syncer(&self) -> Syncing {
-        self.syncer.clone()
-    }
-}
-
-/// Its other side.
+/// Does what it is told to, and remembers what it holds.
 #[derive(Clone, Default)]
-struct Syncing {
-    fails: bool,
+struct Scripted(Arc<Mutex<Script>>);
+
+#[derive(Default)]
+struct Script {
+    refuses: Vec<u64>,
+    /// What fails next, in this order; nothing more when it is empty.
+    faults: VecDeque<Fault>,
+    free_bytes: u64,
+    staged: Vec<u64>,
+    /// Tickets of what is in it.
+    stored: Vec<u64>,
+    heals: usize,
     /// Hears of each sync that begins.
-    begun: Option<Sender<()>>,
+    sync_begins: Option<Sender<()>>,
     /// A sync ends when something comes, or when nobody can send any more.
     gate: Option<Arc<Mutex<Receiver<()>>>>,
 }
 
-impl Syncer for Syncing {
-    fn sync(&mut self) -> Result<(), Error> {
-        if let Some(begun) = &self.begun {
-            let _ = begun.send(());
-        }
-        if let Some(gate) = &self.gate {
-            let _ = gate.lock().unwrap().recv();
-        }
-        if self.fails { Err(Error::Poisoned { reason: "sync".into() }) } else { Ok(()) }
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    Stage,
+    Damage,
+    /// Nothing of the group is in the storage.
+    Commit,
+    /// All of it is, although it was said to fail.
+    CommitAfterAll,
+    Sync,
+    Heal,
+}
+
+impl Scripted {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        lock(&self.0)
     }
+
+    fn failing(faults: impl IntoIterator<Item = Fault>) -> Self {
+        let this = Self::default();
+        this.script().faults = faults.into_iter().collect();
+        this
+    }
+}
+
+impl Script {
+    fn fails(&mut self, fault: Fault) -> bool {
+        let fails = self.faults.front() == Some(&fault);
+        if fails {
+            self.faults.pop_front();
+        }
+        fails
+    }
+}
+
+fn fault(fault: Fault) -> Error {
+    Error::Unwritable { reason: format!("{fault:?}") }
+}
+
+impl Storage for Scripted {
+    type Syncer = Self;
+
+    fn stage(&mut self, batch: &Batch) -> Result<Option<Position>, Error> {
+        let mut script = self.script();
+        if script.fails(Fault::Stage) {
+            return Err(fault(Fault::Stage));
+        }
+        if script.fails(Fault::Damage) {
+            return Err(damage());
+        }
+        if script.refuses.contains(&batch.ticket.0) {
+            return Ok(None);
+        }
+        script.staged.push(batch.ticket.0);
+        Ok(Some(Position((script.stored.len() + script.staged.len()) as u64)))
+    }
+
+    fn commit(&mut self) -> Result<Position, Error> {
+        let mut script = self.script();
+        if script.fails(Fault::Commit) {
+            return Err(fault(Fault::Commit));
+        }
+        let staged = mem::take(&mut script.staged);
+        script.stored.extend(staged);
+        if script.fails(Fault::CommitAfterAll) {
+            script.staged = vec![u64::MAX];
+            return Err(fault(Fault::CommitAfterAll));
+        }
+        Ok(Position(script.stored.len() as u64 + 1))
+    }
+
+    fn heal(&mut self) -> Result<Option<Position>, Error> {
+        let mut script = self.script();
+        script.heals += 1;
+        if script.fails(Fault::Heal) {
+            return Err(fault(Fault::Heal));
+        }
+        let is_in = mem::take(&mut script.staged) == [u64::MAX];
+        Ok(is_in.then(|| Position(script.stored.len() as u64 + 1)))
+    }
+
+    fn syncer(&self) -> Self {
+        self.clone()
+    }
+
+    fn space(&self) -> Option<Space> {
+        Some(Space { free_bytes: self.script().free_bytes, reserve_bytes: 0 })
+            .filter(|space| space.free_bytes > 0)
+            .map(|space| Space { reserve_bytes: 100, ..space })
+    }
+}
+
+impl Syncer for Scripted {
+    fn sync(&mut self) -> Result<(), Error> {
+        let begins = self.script().sync_begins.clone();
+        let gate = self.script().gate.clone();
+        if let Some(begins) = begins {
+            let _ = begins.send(());
+        }
+        if let Some(gate) = gate {
+            let _ = lock(&gate).recv();
+        }
+        if self.script().fails(Fault::Sync) { Err(fault(Fault::Sync)) } else { Ok(()) }
+    }
+}
+
+fn damage() -> Error {
+    Error::DamagedRecord { kind: "session", key: "a".into(), reason: "it is".into() }
 }
 
 #[derive(Debug, PartialEq)]
@@ -72,7 +144,7 @@ enum Told {
     Committed(Vec<u64>, u64),
     Synced(Vec<(u16, u64)>),
     Refused(u64),
-    Poisoned(Error),
+    State(&'static str),
 }
 
 struct Telling(Sender<Told>);
@@ -92,8 +164,8 @@ impl CommitSink for Telling {
         let _ = self.0.send(Told::Refused(batch.ticket.0));
     }
 
-    fn poisoned(&mut self, error: Error) {
-        let _ = self.0.send(Told::Poisoned(error));
+    fn state_changed(&mut self, state: &State) {
+        let _ = self.0.send(Told::State(state.name()));
     }
 }
 
@@ -128,7 +200,8 @@ fn all(told: &Receiver<Told>) -> Vec<Told> {
 
 #[test]
 fn everything_is_reported_in_the_order_of_submission() {
-    let storage = Scripted { refuses: vec![1, 3, 4], ..Scripted::default() };
+    let storage = Scripted::default();
+    storage.script().refuses = vec![1, 3, 4];
     let (committer, told) = start(storage, None);
     for ticket in 1..=6 {
         committer.submit(batch(ticket));
@@ -150,51 +223,168 @@ fn everything_is_reported_in_the_order_of_submission() {
     );
 }
 
-fn assert_poisoned(storage: Scripted, error: Error) {
-    let (committer, told) = start(storage, None);
-    committer.submit(batch(1));
-    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::Poisoned(error.clone())));
-    committer.submit(batch(2));
+/// What is told of everything up to batch 6, synced, when these faults come in between.
+fn story(faults: impl IntoIterator<Item = Fault>) -> (Vec<Told>, Scripted) {
+    let storage = Scripted::failing(faults);
+    let (committer, told) = start(storage.clone(), None);
+    let mut all = Vec::new();
+    for ticket in 1..=6 {
+        // The third is refused, wherever it stands.
+        storage.script().refuses = vec![3];
+        committer.submit(urgent(ticket));
+    }
+    // Closing would not wait for the storage to heal.
+    let is_last = |told: &Told| *told == Told::Synced(vec![(0, 6)]);
+    while !all.last().is_some_and(is_last) {
+        all.push(told.recv_timeout(DEADLINE).unwrap());
+    }
+    committer.close().unwrap();
     assert_eq!(committer.uncommitted_bytes(), 0);
-    assert_eq!(committer.close(), Err(error.clone()));
-    assert_eq!(committer.close(), Err(error));
-    assert!(told.recv().is_err(), "nothing is reported behind it");
+    assert_eq!(committer.state(), State::Healthy);
+    drop(committer);
+    all.extend(told);
+    assert_eq!(storage.script().stored, [1, 2, 4, 5, 6], "once each, in order");
+    (all, storage)
+}
+
+/// Every batch has one fate; in order; synced behind committed.
+fn assert_honest(told: &[Told]) {
+    let (mut next, mut is_failing, mut committed) = (1, false, 0);
+    for told in told {
+        match told {
+            Told::Committed(group, _) => {
+                for ticket in group {
+                    assert_eq!(*ticket, next);
+                    next += 1;
+                    committed = *ticket;
+                }
+            }
+            Told::Refused(ticket) => {
+                assert_eq!((*ticket, next), (3, 3));
+                next += 1;
+            }
+            Told::Synced(up_to) => {
+                assert!(up_to.iter().all(|(_, ticket)| *ticket <= committed));
+            }
+            Told::State(name) => {
+                // Failing can be told again, for another reason.
+                is_failing = *name == "failing";
+            }
+        }
+    }
+    assert_eq!((next, is_failing), (7, false));
 }
 
 #[test]
-fn a_failed_write_poisons() {
-    let storage = Scripted { fails_commit: true, ..Scripted::default() };
-    assert_poisoned(storage, Error::Poisoned { reason: "write".into() });
+fn whatever_fails_each_batch_is_reported_once_and_in_order() {
+    use Fault::{Commit, CommitAfterAll, Heal, Stage, Sync};
+    for faults in [
+        &[][..],
+        &[Stage],
+        &[Commit],
+        &[CommitAfterAll],
+        &[Sync],
+        &[Commit, Commit],
+        &[Commit, Heal, Stage],
+        &[CommitAfterAll, Heal],
+        &[Sync, Heal],
+        &[Stage, Sync],
+        &[CommitAfterAll, Sync],
+    ] {
+        let (told, storage) = story(faults.iter().copied());
+        assert_honest(&told);
+        let script = storage.script();
+        assert!(script.faults.is_empty(), "{faults:?}: {:?} did not happen", script.faults);
+        assert_eq!(script.heals > 0, !faults.is_empty(), "{faults:?}");
+        assert_eq!(told.contains(&Told::State("failing")), !faults.is_empty(), "{faults:?}");
+    }
 }
 
 #[test]
-fn a_failed_read_while_staging_poisons() {
-    let storage = Scripted { fails_stage: Some(1), ..Scripted::default() };
-    assert_poisoned(storage, Error::Unreadable { reason: "stage".into() });
+fn what_is_damaged_stays_failing_until_the_end() {
+    let storage = Scripted::failing([Fault::Damage]);
+    let (committer, told) = start(storage.clone(), None);
+    committer.submit(urgent(1));
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::State("failing")));
+    committer.submit(urgent(2));
+    assert!(committer.uncommitted_bytes() > 0, "what waits counts as back-pressure");
+    let State::Failing { reason, is_full: false } = committer.state() else { panic!() };
+    assert!(reason.contains("is damaged"), "{reason}");
+    assert_eq!(committer.close(), Err(damage()));
+    assert_eq!((committer.close(), storage.script().heals), (Err(damage()), 0));
+    drop(committer);
+    assert_eq!(all(&told), []);
 }
 
 #[test]
-fn a_failed_sync_poisons_at_the_interval() {
-    let storage =
-        Scripted { syncer: Syncing { fails: true, ..Syncing::default() }, ..Scripted::default() };
-    let (committer, told) = start(storage, Some(Duration::from_millis(1)));
+fn a_storage_that_fails_at_the_close_is_tried_once_more() {
+    for (faults, outcome) in [
+        (&[Fault::Commit][..], Ok(())),
+        (&[Fault::Commit, Fault::Heal], Err(fault(Fault::Heal))),
+        (&[Fault::Commit, Fault::Commit], Err(fault(Fault::Commit))),
+    ] {
+        let (committer, told) = start(Scripted::default(), None);
+        drop((committer, told));
+        let storage = Scripted::failing(faults.iter().copied());
+        let (committer, told) = start(storage, None);
+        committer.shared.lock().is_closed = true;
+        committer.shared.lock().batches.push_back(batch(1));
+        committer.shared.lock().uncommitted_bytes += batch(1).bytes();
+        assert_eq!(committer.close(), outcome, "{faults:?}");
+        drop(committer);
+        let told = all(&told);
+        assert_eq!(told.contains(&Told::Committed(vec![1], 2)), outcome.is_ok(), "{told:?}");
+    }
+}
+
+#[test]
+fn a_sync_that_fails_at_the_close_is_told_to_who_closes() {
+    let storage = Scripted::failing([Fault::Sync]);
+    let (committer, told) = start(storage, None);
     committer.submit(batch(1));
     assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::Committed(vec![1], 2)));
-    let error = Error::Poisoned { reason: "sync".into() };
-    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::Poisoned(error.clone())));
-    assert_eq!(committer.close(), Err(error));
+    assert_eq!(committer.close(), Err(fault(Fault::Sync)));
 }
 
 #[test]
-fn a_failed_sync_poisons_at_the_close() {
-    let storage =
-        Scripted { syncer: Syncing { fails: true, ..Syncing::default() }, ..Scripted::default() };
-    let (committer, told) = start(storage, None);
+fn a_failed_sync_at_the_interval_heals() {
+    let storage = Scripted::failing([Fault::Sync]);
+    let (committer, told) = start(storage, Some(Duration::from_millis(1)));
     committer.submit(batch(1));
-    let error = Error::Poisoned { reason: "sync".into() };
-    assert_eq!(committer.close(), Err(error.clone()));
-    drop(committer);
-    assert_eq!(all(&told), [Told::Committed(vec![1], 2), Told::Poisoned(error)]);
+    for expected in [Told::Committed(vec![1], 2), Told::State("failing"), Told::State("healthy")] {
+        assert_eq!(told.recv_timeout(DEADLINE), Ok(expected));
+    }
+    committer.close().unwrap();
+}
+
+#[test]
+fn a_full_disk_is_told_and_still_written_to() {
+    let storage = Scripted::default();
+    storage.script().free_bytes = 99;
+    let (committer, told) = start(storage.clone(), None);
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::State("full")));
+    assert_eq!(committer.state(), State::Full { free_bytes: 99, reserve_bytes: 100 });
+    committer.submit(batch(1));
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::Committed(vec![1], 2)));
+    storage.script().free_bytes = 200;
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::State("healthy")));
+}
+
+#[test]
+fn a_storage_is_not_opened_anew_while_the_disk_is_full() {
+    let storage = Scripted::failing([Fault::Commit]);
+    storage.script().free_bytes = 50;
+    let (committer, told) = start(storage.clone(), None);
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::State("full")));
+    committer.submit(batch(1));
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::State("failing")));
+    assert!(committer.state().is_full());
+    assert_eq!(storage.script().heals, 0);
+    storage.script().free_bytes = 200;
+    // That there is room is news, too.
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::State("failing")));
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::Committed(vec![1], 2)));
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::State("healthy")));
 }
 
 #[test]
@@ -210,9 +400,11 @@ fn an_interval_syncs_once_after_the_last_write() {
     assert_eq!(synced.iter().count(), 0, "nothing was written since");
 }
 
-fn telling_syncs(begun: Sender<()>, gate: Option<Receiver<()>>) -> Scripted {
-    let gate = gate.map(|gate| Arc::new(Mutex::new(gate)));
-    Scripted { syncer: Syncing { fails: false, begun: Some(begun), gate }, ..Scripted::default() }
+fn telling_syncs(begins: Sender<()>, gate: Option<Receiver<()>>) -> Scripted {
+    let storage = Scripted::default();
+    storage.script().sync_begins = Some(begins);
+    storage.script().gate = gate.map(|gate| Arc::new(Mutex::new(gate)));
+    storage
 }
 
 #[test]
@@ -276,20 +468,6 @@ fn a_sync_is_reported_to_each_shard_behind_its_commits() {
         }
     }
     assert_eq!((committed, synced), (300, [300, 298, 299]));
-}
-
-#[test]
-fn a_failed_sync_poisons_and_nothing_is_reported_behind() {
-    let syncer = Syncing { fails: true, ..Syncing::default() };
-    let (committer, told) = start(Scripted { syncer, ..Scripted::default() }, None);
-    committer.submit(urgent(1));
-    let error = Error::Poisoned { reason: "sync".into() };
-    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::Committed(vec![1], 2)));
-    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::Poisoned(error.clone())));
-    committer.submit(urgent(2));
-    assert_eq!(committer.close(), Err(error));
-    drop(committer);
-    assert_eq!(all(&told), []);
 }
 
 #[test]

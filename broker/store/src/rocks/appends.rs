@@ -111,6 +111,14 @@ impl Blocks {
         }
     }
 
+    /// What was put into blocks will not be committed.
+    pub(super) fn forget(&mut self) {
+        for number in self.touched.drain(..) {
+            let open = &mut self.open[number];
+            *open = Open::new(Arc::clone(&open.partition));
+        }
+    }
+
     /// What was put into blocks is committed.
     pub(super) fn committed(&mut self) {
         for number in self.touched.drain(..) {

@@ -6,6 +6,7 @@ mod blocks;
 mod cleaner;
 mod closed;
 mod copy;
+mod heal;
 mod lock;
 mod lost;
 mod mark;
@@ -24,8 +25,8 @@ mod writer;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use flotilla_core::id::Position;
@@ -40,6 +41,7 @@ use crate::files::sums;
 use crate::progress::Phase;
 use crate::quarantine::{Damage, Quarantine};
 use crate::recover::{self, Found};
+use crate::state::State;
 
 pub use closed::backlog_closed;
 pub use copy::copy_closed;
@@ -52,6 +54,7 @@ pub(crate) use mark::NAME as MARK;
 pub(crate) use open::open_read_only;
 
 use cleaner::{Cleaner, Cleaning, Rules};
+use heal::Database;
 use mark::Mark;
 use open::Opened;
 use partitions::Partitions;
@@ -73,10 +76,9 @@ pub struct Rocks {
     mark: Mark,
 }
 
-/// What the commit thread and the readers share.
+/// What the threads of the engine share.
 struct Store {
-    /// Whoever reads or writes holds it for as long as that takes; exclusively, whoever opens it anew.
-    db: RwLock<DB>,
+    database: Database,
     /// The end of what is committed: the position the next append will get.
     end: AtomicU64,
     partitions: Partitions,
@@ -88,7 +90,8 @@ struct Store {
 
 impl Rocks {
     /// Opens the store in `dir`, which is made if it does not exist, and gives back what it holds.
-    /// Nothing is committed, and `sink` not called, before the first [`Engine::submit`].
+    /// Nothing is committed before the first [`Engine::submit`]; `sink` may hear before that the
+    /// disk is full.
     ///
     /// Takes as long as it takes to read the records of all sessions and retained messages; the log
     /// is not read. After an unclean end RocksDB also repeats its last writes, a bounded number.
@@ -107,7 +110,8 @@ impl Rocks {
         open::prepare(dir)?;
         let quarantine = options.quarantine_dir.clone().unwrap_or_else(|| dir.join("quarantine"));
         let quarantine = Arc::new(Quarantine::new(quarantine));
-        let before = before::look(dir, &quarantine)?;
+        let mut before = before::look(dir, &quarantine)?;
+        before.flushes |= heal::is_unsynced(dir);
         let Opened { db, families, log } = open::open(dir, options, &before)?;
         let unusable = |error: io::Error| {
             let reason = format!("it cannot be marked as running: {error}");
@@ -126,8 +130,9 @@ impl Rocks {
         recovered.unclean_stop =
             before.unclean.map(|unclean| UncleanStop { took: began.elapsed(), ..unclean });
         sums::write(dir).map_err(unusable)?;
+        heal::clear_unsynced(dir)?;
         let store = Arc::new(Store {
-            db: RwLock::new(db),
+            database: Database::new(db, dir, options),
             end: AtomicU64::new(recovered.end.0),
             partitions,
             tail,
@@ -138,7 +143,7 @@ impl Rocks {
             let reason = format!("no thread can be started: {error}");
             Error::Unusable { dir: dir.to_path_buf(), reason }
         };
-        let writer = Writer::new(Arc::clone(&store), options, recovered.end);
+        let writer = Writer::new(Arc::clone(&store), options)?;
         let sink = SharedSink::new(sink);
         let committer =
             Committer::start(writer, options.sync_interval, sink.clone()).map_err(no_thread)?;
@@ -189,6 +194,10 @@ impl Engine for Rocks {
         self.committer.uncommitted_bytes()
     }
 
+    fn state(&self) -> State {
+        self.committer.state()
+    }
+
     fn counters(&self) -> Counters {
         let index_faults = self.store.index_faults.load(Ordering::Relaxed);
         let cleaned = self.store.cleaning.cleaned();
@@ -211,7 +220,7 @@ impl Engine for Rocks {
         self.committer.close()?;
         // Families may have been added; what is missing there is only not checked.
         let _ = sums::write(&self.dir);
-        self.mark.clear().map_err(|error| Error::Poisoned { reason: error.to_string() })
+        self.mark.clear().map_err(|error| Error::Unwritable { reason: error.to_string() })
     }
 }
 
@@ -232,8 +241,8 @@ impl fmt::Debug for Rocks {
 }
 
 impl Store {
-    fn db(&self) -> RwLockReadGuard<'_, DB> {
-        self.db.read().unwrap_or_else(PoisonError::into_inner)
+    fn db(&self) -> heal::Opened<'_> {
+        self.database.get()
     }
 
     /// The end of what is committed.
@@ -243,8 +252,8 @@ impl Store {
 }
 
 /// What a failed write says.
-fn poisoned(error: rocksdb::Error) -> Error {
-    Error::Poisoned { reason: error.into_string() }
+fn unwritable(error: rocksdb::Error) -> Error {
+    Error::Unwritable { reason: error.into_string() }
 }
 
 /// What a failed read says.

@@ -10,7 +10,7 @@ use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, WriteOptions};
 
 use super::before::Before;
 use super::options::{Families, Options};
-use super::{rebuild, unreadable};
+use super::{heal, rebuild, unreadable};
 use crate::error::Error;
 use crate::keys;
 use crate::partition;
@@ -112,7 +112,10 @@ fn sync_write_ahead(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if path.extension().is_some_and(|end| end == "log") {
-            fs::File::open(&path).and_then(|file| file.sync_data()).map_err(failed)?;
+            fs::File::open(&path).and_then(|file| file.sync_data()).map_err(|error| {
+                heal::mark_unsynced(dir);
+                failed(error)
+            })?;
         }
     }
     fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)

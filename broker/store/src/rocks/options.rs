@@ -25,6 +25,11 @@ pub struct Options {
     ///
     /// [`Batch::needs_sync`]: flotilla_core::turn::Batch::needs_sync
     pub sync_interval: Option<Duration>,
+    /// Bytes of the disk that stay free: with less, the store is full ([`State::Full`]). Of a small
+    /// disk it is the twentieth part.
+    ///
+    /// [`State::Full`]: crate::State::Full
+    pub disk_reserve_bytes: u64,
     /// Bytes of memory for what was read from the disk.
     pub cache_bytes_max: usize,
     /// Bytes of memory for writes that are not yet in tables.
@@ -62,6 +67,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             sync_interval: None,
+            disk_reserve_bytes: 512 * MIB as u64,
             cache_bytes_max: 64 * MIB,
             write_buffer_bytes_max: 192 * MIB,
             wal_bytes_max: 128 * MIB as u64,

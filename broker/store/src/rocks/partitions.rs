@@ -7,7 +7,7 @@ use flotilla_core::id::Position;
 use rocksdb::DB;
 
 use super::lost::Lost;
-use super::{poisoned, unreadable};
+use super::{unreadable, unwritable};
 use crate::block::{Block, MalformedBlock};
 use crate::engine::FIRST;
 use crate::error::Error;
@@ -103,7 +103,10 @@ impl Partitions {
     /// Makes one. Only the commit thread does.
     pub(super) fn make(&self, db: &DB, name: &str) -> Result<Arc<Partition>, Error> {
         let partition = Arc::new(Partition::new(Some(name), Position::ZERO, &self.quarantine));
-        db.create_cf(&*partition.family, &self.setup).map_err(poisoned)?;
+        // It may be there after an attempt that was said to fail.
+        if db.cf_handle(&partition.family).is_none() {
+            db.create_cf(&*partition.family, &self.setup).map_err(unwritable)?;
+        }
         // RocksDB has written its settings anew; without this they are only not checked.
         let _ = sums::write(db.path());
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);

@@ -158,5 +158,5 @@ fn durably() -> WriteOptions {
 }
 
 fn failed(error: rocksdb::Error) -> Error {
-    Error::Poisoned { reason: error.into_string() }
+    Error::Unwritable { reason: error.into_string() }
 }

@@ -7,22 +7,17 @@ use flotilla_core::turn::Batch;
 
 use crate::engine::{Cleaned, CommitSink};
 use crate::error::Error;
+use crate::state::State;
 
 /// One sink, told by one thread at a time.
-pub(super) struct SharedSink<K>(Arc<Mutex<Told<K>>>);
-
-struct Told<K> {
-    sink: K,
-    /// Nothing more may be told.
-    is_over: bool,
-}
+pub(super) struct SharedSink<K>(Arc<Mutex<K>>);
 
 impl<K: CommitSink> SharedSink<K> {
     pub(super) fn new(sink: K) -> Self {
-        Self(Arc::new(Mutex::new(Told { sink, is_over: false })))
+        Self(Arc::new(Mutex::new(sink)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Told<K>> {
+    fn lock(&self) -> MutexGuard<'_, K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -35,27 +30,22 @@ impl<K> Clone for SharedSink<K> {
 
 impl<K: CommitSink> CommitSink for SharedSink<K> {
     fn committed(&mut self, group: Vec<(Batch, Position)>, end: Position) {
-        self.lock().sink.committed(group, end);
+        self.lock().committed(group, end);
     }
 
     fn synced(&mut self, up_to: &[(ShardId, Ticket)]) {
-        self.lock().sink.synced(up_to);
+        self.lock().synced(up_to);
     }
 
     fn refused(&mut self, batch: Batch) {
-        self.lock().sink.refused(batch);
+        self.lock().refused(batch);
     }
 
     fn cleaned(&mut self, outcome: Result<Cleaned, Error>) {
-        let mut told = self.lock();
-        if !told.is_over {
-            told.sink.cleaned(outcome);
-        }
+        self.lock().cleaned(outcome);
     }
 
-    fn poisoned(&mut self, error: Error) {
-        let mut told = self.lock();
-        told.is_over = true;
-        told.sink.poisoned(error);
+    fn state_changed(&mut self, state: &State) {
+        self.lock().state_changed(state);
     }
 }

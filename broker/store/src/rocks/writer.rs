@@ -11,20 +11,26 @@ use rocksdb::{ReadOptions, WriteBatch};
 
 use super::appends::Blocks;
 use super::cleaner::Touch;
+use super::heal::last_commit;
 use super::options::Options;
-use super::{Store, poisoned, unreadable};
+use super::{Store, unreadable, unwritable};
 use crate::batch::Revisions;
 use crate::commit::{self, Storage};
 use crate::encode;
 use crate::error::Error;
 use crate::keys;
 use crate::recover::{damaged_record, family};
+use crate::state::Space;
 
 /// The commit thread's side of the store.
 pub(super) struct Writer {
     store: Arc<Store>,
     /// The position the next append gets.
     next: Position,
+    /// How many commits there are.
+    commits: u64,
+    /// Whether the last one was begun and did not succeed.
+    is_writing: bool,
     group: Group,
     blocks: Blocks,
     /// A record that is being encoded.
@@ -44,9 +50,20 @@ struct Group {
 }
 
 impl Writer {
-    pub(super) fn new(store: Arc<Store>, options: &Options, next: Position) -> Self {
+    pub(super) fn new(store: Arc<Store>, options: &Options) -> Result<Self, Error> {
+        let (next, commits) = (store.end(), last_commit(&store.db())?);
         let blocks = Blocks::new(&store, options);
-        Self { store, next, group: Group::default(), blocks, record: Vec::new() }
+        let (group, record) = (Group::default(), Vec::new());
+        Ok(Self { store, next, commits, is_writing: false, group, blocks, record })
+    }
+
+    /// What was staged is in the store.
+    fn committed(&mut self) -> Position {
+        self.is_writing = false;
+        self.blocks.committed();
+        self.store.end.store(self.next.0, Ordering::Release);
+        self.store.tail.committed(self.next);
+        self.next
     }
 
     /// `first`: the position of the batch's first append.
@@ -160,6 +177,12 @@ impl Storage for Writer {
         if !self.group.revisions.take(batch, |id| stored_revision(store, id))? {
             return Ok(None);
         }
+        let has_changes = !batch.appends.is_empty() || !batch.writes.is_empty();
+        if self.group.changes.is_empty() && has_changes {
+            let db = self.store.db();
+            let number = (self.commits + 1).to_be_bytes();
+            self.group.changes.put_cf(&family(&db, keys::META), keys::COMMIT, number);
+        }
         let first = self.next;
         for append in &batch.appends {
             let Group { changes, .. } = &mut self.group;
@@ -177,12 +200,33 @@ impl Storage for Writer {
         let Group { changes, touches, .. } = std::mem::take(&mut self.group);
         if !changes.is_empty() {
             let _cleaner_waits = self.store.cleaning.commit(touches);
-            self.store.db().write(changes).map_err(poisoned)?;
+            self.is_writing = true;
+            self.store.db().write(changes).map_err(unwritable)?;
+            self.commits += 1;
         }
-        self.blocks.committed();
-        self.store.end.store(self.next.0, Ordering::Release);
-        self.store.tail.committed(self.next);
-        Ok(self.next)
+        Ok(self.committed())
+    }
+
+    fn heal(&mut self) -> Result<Option<Position>, Error> {
+        self.store.database.reopen()?;
+        let found = last_commit(&self.store.db())?;
+        if found < self.commits {
+            let (dir, expected) = (self.store.database.dir().to_path_buf(), self.commits);
+            return Err(Error::WentBack { dir, found, expected });
+        }
+        if self.is_writing && found > self.commits {
+            self.commits = found;
+            return Ok(Some(self.committed()));
+        }
+        self.is_writing = false;
+        self.group = Group::default();
+        self.blocks.forget();
+        self.next = self.store.end();
+        Ok(None)
+    }
+
+    fn space(&self) -> Option<Space> {
+        self.store.database.space()
     }
 
     fn syncer(&self) -> Syncer {
@@ -197,7 +241,7 @@ pub(super) struct Syncer {
 
 impl commit::Syncer for Syncer {
     fn sync(&mut self) -> Result<(), Error> {
-        self.store.db().flush_wal(true).map_err(poisoned)
+        self.store.database.sync()
     }
 }
 

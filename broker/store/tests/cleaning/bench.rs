@@ -12,6 +12,7 @@ use flotilla_core::turn::{Append, Batch, Replay, Write};
 use flotilla_mqtt::{Forwarded, QoS, SubscriptionOptions};
 use flotilla_store::{
     Cleaned, CommitSink, Engine, Error, Options, PartitionBacklog, Recovered, Rocks, SegmentLimits,
+    State,
 };
 use tempfile::TempDir;
 
@@ -39,8 +40,8 @@ impl CommitSink for Telling {
         let _ = self.cleaned.send(outcome);
     }
 
-    fn poisoned(&mut self, error: Error) {
-        panic!("poisoned: {error}");
+    fn state_changed(&mut self, state: &State) {
+        assert!(!matches!(state, State::Failing { .. }), "{state}");
     }
 }
 

@@ -11,6 +11,7 @@ use flotilla_core::turn::{Append, Batch, Page, Replay, Write};
 use flotilla_mqtt::{Forwarded, PacketId, QoS};
 use flotilla_store::{
     CommitSink, Engine, Error, Faults, Faulty, Memory, Options, Recovered, Rocks, SegmentLimits,
+    State,
 };
 use tempfile::TempDir;
 
@@ -62,7 +63,7 @@ pub(crate) enum Told {
     /// Shard and ticket.
     Synced(Vec<(u16, u64)>),
     Refused(u16, u64),
-    Poisoned(Error),
+    State(State),
 }
 
 struct Telling(Sender<Told>);
@@ -82,8 +83,8 @@ impl CommitSink for Telling {
         let _ = self.0.send(Told::Refused(batch.shard.0, batch.ticket.0));
     }
 
-    fn poisoned(&mut self, error: Error) {
-        let _ = self.0.send(Told::Poisoned(error));
+    fn state_changed(&mut self, state: &State) {
+        let _ = self.0.send(Told::State(state.clone()));
     }
 }
 
@@ -204,8 +205,7 @@ impl Bench {
             match &told {
                 Told::Committed(group, _) => self.open -= group.len(),
                 Told::Refused(..) => self.open -= 1,
-                Told::Poisoned(_) => self.open = 0,
-                Told::Synced(_) => {}
+                Told::Synced(_) | Told::State(_) => {}
             }
             self.push(&mut all, told);
         }
@@ -241,6 +241,20 @@ impl Bench {
             }
             Subject::Rocks(_) | Subject::FaultyRocks(_) => {}
         }
+    }
+
+    /// What is told next, of batches and states.
+    pub(crate) fn next_told(&mut self) -> Told {
+        self.step();
+        let mut all = Vec::new();
+        while all.is_empty() {
+            let told = self.told.recv_timeout(DEADLINE).expect("told within the deadline");
+            if let Told::Committed(group, _) = &told {
+                self.open -= group.len();
+            }
+            self.push(&mut all, told);
+        }
+        all.remove(0)
     }
 
     /// Waits until this batch is synced.

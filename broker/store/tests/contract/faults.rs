@@ -1,7 +1,7 @@
 //! What an engine promises when the world is wrong.
 
 use flotilla_core::turn::Write;
-use flotilla_store::Error;
+use flotilla_store::{Error, State};
 
 use crate::bench::{Bench, Kind, Told, message, put, replay, session};
 
@@ -18,39 +18,67 @@ macro_rules! faulty {
 }
 
 faulty!(
-    a_poisoned_engine_reports_nothing_more,
-    what_was_reported_before_the_poison_is_there_after_a_restart,
-    a_refusal_is_reported_before_the_poison,
+    a_failing_engine_reports_everything_when_it_has_healed,
+    what_was_reported_before_the_failure_is_there_after_a_restart,
+    a_refusal_keeps_its_place_when_the_engine_heals,
     a_failed_replay_is_an_error,
 );
 
-fn poison() -> Error {
-    Error::Poisoned { reason: "a fault was asked for".into() }
+fn failing() -> State {
+    let error = Error::Unwritable { reason: "a fault was asked for".into() };
+    State::Failing { reason: error.to_string(), is_full: false }
 }
 
-fn a_poisoned_engine_reports_nothing_more(mut bench: Bench) {
-    bench.faults.poison_after(3);
+/// Waits until the engine fails. How many batches were committed before.
+fn fail(bench: &mut Bench) -> u64 {
+    let mut committed = 0;
+    loop {
+        match bench.next_told() {
+            Told::Committed(group, _) => committed += group.len() as u64,
+            told => {
+                assert_eq!(told, Told::State(failing()));
+                return committed;
+            }
+        }
+    }
+}
+
+fn a_failing_engine_reports_everything_when_it_has_healed(mut bench: Bench) {
+    bench.faults.fail_after(3);
     for n in 0..10 {
         bench.submit(&[message("t", &[n])], vec![]);
     }
-    let told = bench.settle();
-    assert_eq!(
-        told,
-        [Told::Committed(vec![(0, 1, 1), (0, 2, 2), (0, 3, 3)], 4), Told::Poisoned(poison())]
-    );
+    assert_eq!(fail(&mut bench), 3);
+    assert_eq!(bench.engine().state(), failing());
     bench.submit(&[message("t", b"")], vec![]);
-    assert_eq!(bench.engine().close(), Err(poison()));
-    assert_eq!(bench.engine().close(), Err(poison()));
-    assert_eq!(bench.told_to_the_end(), []);
+    assert!(bench.engine().uncommitted_bytes() > 0, "so that publishers slow down");
+    bench.faults.heal();
+    let told = bench.settle();
+    let rest: Vec<_> = (4..=11).map(|n| (0, n, n)).collect();
+    let committed: Vec<_> = told
+        .iter()
+        .flat_map(|told| match told {
+            Told::Committed(group, _) => group.clone(),
+            told => {
+                assert_eq!(*told, Told::State(State::Healthy));
+                Vec::new()
+            }
+        })
+        .collect();
+    assert_eq!(committed, rest, "in order, none twice");
+    bench.wait_for_sync(11);
+    assert_eq!(bench.engine().state(), State::Healthy);
+    assert_eq!(bench.engine().close(), Ok(()));
 }
 
-fn what_was_reported_before_the_poison_is_there_after_a_restart(mut bench: Bench) {
-    bench.faults.poison_after(5);
+fn what_was_reported_before_the_failure_is_there_after_a_restart(mut bench: Bench) {
+    bench.faults.fail_after(5);
     for n in 0..8 {
         let retained = Write::PutRetained(message(&format!("r/{n}"), b""));
         bench.submit(&[message("t", &[n])], vec![retained]);
     }
-    bench.settle();
+    assert_eq!(fail(&mut bench), 5);
+    assert!(matches!(bench.engine().close(), Err(Error::Unwritable { .. })));
     bench.reopen();
     let end = bench.recovered.end.0;
     assert!((6..=9).contains(&end), "{end}");
@@ -60,13 +88,25 @@ fn what_was_reported_before_the_poison_is_there_after_a_restart(mut bench: Bench
     assert_eq!(bench.commit(), end + 1, "it goes on");
 }
 
-fn a_refusal_is_reported_before_the_poison(mut bench: Bench) {
-    bench.faults.poison_after(1);
-    bench.submit(&[], vec![put(session("a", 1))]);
+fn a_refusal_keeps_its_place_when_the_engine_heals(mut bench: Bench) {
+    bench.faults.fail_after(1);
+    let first = bench.submit(&[], vec![put(session("a", 1))]);
+    bench.submit(&[message("t", b"")], vec![]);
     let stale = bench.submit(&[], vec![put(session("a", 1))]);
     bench.submit(&[], vec![put(session("a", 2))]);
+    assert_eq!(fail(&mut bench), first);
+    bench.faults.heal();
     let told = bench.settle();
-    assert_eq!(told[1..], [Told::Refused(0, stale), Told::Poisoned(poison())]);
+    let refused = told.iter().position(|told| *told == Told::Refused(0, stale));
+    let tickets = |told: &[Told]| {
+        let of = |told: &Told| match told {
+            Told::Committed(group, _) => group.iter().map(|(_, ticket, _)| *ticket).collect(),
+            _ => Vec::new(),
+        };
+        told.iter().flat_map(of).collect::<Vec<_>>()
+    };
+    let refused = refused.expect("it is told");
+    assert_eq!((tickets(&told[..refused]), tickets(&told[refused..])), (vec![2], vec![4]));
 }
 
 fn a_failed_replay_is_an_error(mut bench: Bench) {

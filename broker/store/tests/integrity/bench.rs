@@ -10,7 +10,7 @@ use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::record::{OutboundRecord, SessionRecord, Start, SubscriptionRecord};
 use flotilla_core::turn::{Append, Batch, Replay, Write};
 use flotilla_mqtt::{Forwarded, PacketId, QoS, SubscriptionOptions};
-use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks};
+use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, State};
 use rocksdb::DB;
 use tempfile::TempDir;
 
@@ -32,8 +32,8 @@ impl CommitSink for Ends {
         panic!("refused: {batch:?}");
     }
 
-    fn poisoned(&mut self, error: Error) {
-        panic!("poisoned: {error}");
+    fn state_changed(&mut self, state: &State) {
+        assert!(!matches!(state, State::Failing { .. }), "{state}");
     }
 }
 

@@ -6,7 +6,7 @@ use flotilla_core::{
     counters::{ConnectOutcome, DropReason, packet_labels},
     histogram::{Bytes, Histogram, Nanoseconds, Pieces, Unit},
 };
-use flotilla_store::Reason;
+use flotilla_store::{Reason, State};
 use metrics::{Label, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
@@ -294,6 +294,15 @@ fn stored(serving: &Serving, report: &Report) {
          lost by that.",
         store.index_faults,
     );
+    let state = serving.shared.engine.state();
+    for name in State::NAMES {
+        gauge(
+            "flotilla_store_state",
+            "1: the store is in this state.",
+            u64::from(state.name() == name),
+            &[("state", name)],
+        );
+    }
     gauge(
         "flotilla_store_uncommitted_bytes",
         "Bytes handed to the store and not yet committed.",

@@ -1,0 +1,135 @@
+//! The database as it is shared, and how it is opened anew after a fault.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::thread;
+use std::time::Duration;
+
+use rocksdb::DB;
+
+use super::before::Before;
+use super::options::Options;
+use super::{open, unreadable, unwritable};
+use crate::error::Error;
+use crate::files::sums;
+use crate::keys;
+use crate::recover::family;
+use crate::state::Space;
+
+/// There while a sync has failed: what was written since the last good one may be in the memory of
+/// the operating system only, which says of such pages that they are on the disk. Whoever opens the
+/// store writes all of it again, to tables.
+const UNSYNCED: &str = "UNSYNCED";
+/// How often whoever wants to read looks again, while the database could not be opened anew.
+const LOOKS_AGAIN: Duration = Duration::from_millis(50);
+/// The reserve is at most the twentieth part of the disk.
+const RESERVE_PARTS: u64 = 20;
+
+/// A database that may be closed and opened again while others want to read.
+pub(super) struct Database {
+    /// Whoever reads or writes holds it for as long as that takes; exclusively, whoever opens it
+    /// anew. `None`: that failed, and is tried again.
+    db: RwLock<Option<DB>>,
+    dir: PathBuf,
+    options: Options,
+}
+
+/// The database, open.
+pub(super) struct Opened<'a>(RwLockReadGuard<'a, Option<DB>>);
+
+impl Deref for Opened<'_> {
+    type Target = DB;
+
+    fn deref(&self) -> &DB {
+        self.0.as_ref().expect("it is given out while it is open")
+    }
+}
+
+impl Database {
+    pub(super) fn new(db: DB, dir: &Path, options: &Options) -> Self {
+        let (dir, options) = (dir.to_path_buf(), options.clone());
+        Self { db: RwLock::new(Some(db)), dir, options }
+    }
+
+    /// Where it is.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The database; waits while it is opened anew.
+    pub(super) fn get(&self) -> Opened<'_> {
+        loop {
+            let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+            if db.is_some() {
+                return Opened(db);
+            }
+            drop(db);
+            thread::sleep(LOOKS_AGAIN);
+        }
+    }
+
+    /// Forces all that was written to the disk.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.get().flush_wal(true).map_err(|error| {
+            mark_unsynced(&self.dir);
+            unwritable(error)
+        })
+    }
+
+    /// Opens the database anew. What is in it then is on the disk: whatever was said of the pages
+    /// of the write-ahead log, what they hold is written again, to tables.
+    pub(super) fn reopen(&self) -> Result<(), Error> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one must be closed before; one that fails to open is tried again.
+        *db = None;
+        let before = Before { unclean: None, skips_damage: false, flushes: true };
+        *db = Some(open::open(&self.dir, &self.options, &before)?.db);
+        // Without this its settings are only not checked.
+        let _ = sums::write(&self.dir);
+        clear_unsynced(&self.dir)
+    }
+
+    /// Room on the disk.
+    pub(super) fn space(&self) -> Option<Space> {
+        let disk = rustix::fs::statvfs(&self.dir).ok()?;
+        let reserve_bytes =
+            self.options.disk_reserve_bytes.min(disk.f_blocks * disk.f_frsize / RESERVE_PARTS);
+        Some(Space { free_bytes: disk.f_bavail * disk.f_frsize, reserve_bytes })
+    }
+}
+
+/// A sync has failed: for another process, that may come after this one has ended without healing.
+/// If this cannot be written, this process still knows.
+pub(super) fn mark_unsynced(dir: &Path) {
+    let _ = File::create(dir.join(UNSYNCED));
+}
+
+/// Whether a sync has failed before.
+pub(super) fn is_unsynced(dir: &Path) -> bool {
+    dir.join(UNSYNCED).exists()
+}
+
+/// Everything was written again.
+pub(super) fn clear_unsynced(dir: &Path) -> Result<(), Error> {
+    match fs::remove_file(dir.join(UNSYNCED)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Unwritable { reason: format!("'{UNSYNCED}' cannot be removed: {error}") })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The number of the last commit that is in a database.
+pub(super) fn last_commit(db: &DB) -> Result<u64, Error> {
+    let number = db.get_pinned_cf(&family(db, keys::META), keys::COMMIT).map_err(unreadable)?;
+    let Some(number) = number else { return Ok(0) };
+    let number = <[u8; 8]>::try_from(&*number).map(u64::from_be_bytes);
+    number.map_err(|_| Error::DamagedRecord {
+        kind: keys::META,
+        key: "commit".into(),
+        reason: "it is not a number".into(),
+    })
+}
