@@ -78,6 +78,44 @@ impl Disk {
         self.home.path().join("mounted")
     }
 
+    /// Fills it with a file of no use, up to so many bytes.
+    ///
+    /// # Panics
+    /// When the file cannot be written for another reason than that there is no room.
+    pub fn fill_up_to(&self, bytes_left: u64) {
+        let path = self.ballast();
+        let mut file = File::options()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut chunk = &[0x55; 1 << 20][..];
+        loop {
+            match file.write(chunk) {
+                Ok(_) => {}
+                // The last bytes, too.
+                Err(error) if is_full(&error) && chunk.len() > 4096 => chunk = &chunk[..4096],
+                Err(error) if is_full(&error) => break,
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
+        let taken = file.metadata().map_or(0, |it| it.len());
+        file.set_len(taken.saturating_sub(bytes_left)).expect("a file can be made shorter");
+        file.sync_all().expect("what is there can be synced");
+    }
+
+    /// Takes that file away.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn make_room(&self) {
+        std::fs::remove_file(self.ballast()).expect("the disk was filled");
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path().join("ballast")
+    }
+
     /// Loses what was not written through, and all that is written from now on.
     ///
     /// # Panics
@@ -135,6 +173,10 @@ fn guard(home: &Path) -> std::io::Result<Child> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::StorageFull
 }
 
 fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> Result<(), String> {

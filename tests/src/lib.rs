@@ -49,6 +49,15 @@ use std::time::Duration;
 /// too; only a failing test waits that long.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// A number that a script, or a person, gives a test.
+///
+/// # Panics
+/// When the variable holds something else.
+pub fn from_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
+
 /// Lets time pass, where the passing of time itself is what a test is about (an interval that
 /// expires). Never used to wait for something.
 pub fn elapse(time: Duration) {

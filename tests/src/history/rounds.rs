@@ -24,6 +24,11 @@ pub enum Interruption {
     Terminated,
     /// The machine lost its power, and with it what was not synced, if that was allowed.
     PowerCut(Loses),
+    /// The disk was full for a while; the process was killed meanwhile, or not.
+    DiskFull {
+        /// SIGKILL in between.
+        with_kill: bool,
+    },
 }
 
 /// What is played.
@@ -51,6 +56,7 @@ pub struct Summary {
     kills_in_start: u32,
     terminations: u32,
     power_cuts: u32,
+    full_disks: u32,
     looks: usize,
     slowest_start: Duration,
     took: Duration,
@@ -67,14 +73,14 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, rounds, kills, kills_in_start, terminations, power_cuts, .. } = self;
-        let Self { looks, slowest_start, took, verdict, .. } = self;
+        let Self { full_disks, looks, slowest_start, took, verdict, .. } = self;
         let Verdict { messages, acknowledged, owed, received, redelivered, resumed, .. } = verdict;
-        let lost = verdict.lost_unsynced;
+        let (lost, refused) = (verdict.lost_unsynced, verdict.refused);
         write!(
             f,
             "seed {seed}: {rounds} rounds in {took:.1?}; SIGKILL {kills}, during start-up \
-             {kills_in_start}, SIGTERM {terminations}, power cuts {power_cuts}; slowest start \
-             {slowest_start:.2?}; {messages} messages, {acknowledged} acknowledged; {owed} \
+             {kills_in_start}, SIGTERM {terminations}, power cuts {power_cuts}, full disks {full_disks}; slowest start \
+             {slowest_start:.2?}; {messages} messages, {acknowledged} acknowledged, {refused} refused; {owed} \
              deliveries owed, {received} received, {redelivered} with DUP; {resumed} sessions \
              resumed; {looks} looks at retained messages; lost because not synced {lost}"
         )
@@ -103,6 +109,7 @@ pub fn play(
         kills_in_start: 0,
         terminations: 0,
         power_cuts: 0,
+        full_disks: 0,
         looks: 0,
         slowest_start: broker.started_in(),
         took: Duration::ZERO,
@@ -137,7 +144,9 @@ pub fn play(
             let interruption = interrupt(&mut broker, &mut dice);
             let loses = match interruption {
                 Interruption::PowerCut(loses) => loses,
-                Interruption::Killed(_) | Interruption::Terminated => Loses::Nothing,
+                Interruption::Killed(_)
+                | Interruption::Terminated
+                | Interruption::DiskFull { .. } => Loses::Nothing,
             };
             let until = stage.clock.tick();
             record.cuts.push(Cut { from, until, loses });
@@ -174,6 +183,10 @@ impl Summary {
             }
             Interruption::Terminated => self.terminations += 1,
             Interruption::PowerCut(_) => self.power_cuts += 1,
+            Interruption::DiskFull { with_kill } => {
+                self.full_disks += 1;
+                self.kills += u32::from(with_kill);
+            }
         }
         self.slowest_start = self.slowest_start.max(started_in);
     }

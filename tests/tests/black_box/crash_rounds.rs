@@ -3,18 +3,12 @@
 //!
 //! `scripts/crash-rounds.sh` runs many more rounds, on a release build.
 
-use std::{env, time::Duration};
+use std::time::Duration;
 
 use flotilla_tests::{
-    Broker, DEADLINE, Settings,
+    Broker, DEADLINE, Settings, from_environment,
     history::rounds::{Plan, end_the_process, play},
 };
-
-/// A number from the environment.
-fn from_environment(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
-}
 
 /// A killed process loses nothing that the operating system has, so the promise is the same for
 /// each setting of `sync`. [MQTT-4.3.2-2], [MQTT-4.3.3-10], [MQTT-4.4.0-1], [MQTT-4.6.0-6]
@@ -23,7 +17,7 @@ fn killed(sync: &str, seed: u64) {
     let plan = Plan {
         seed: from_environment("FLOTILLA_CRASH_SEED").unwrap_or(seed),
         rounds: from_environment("FLOTILLA_CRASH_ROUNDS").unwrap_or(20) as u32,
-        length: Duration::from_millis(20)..Duration::from_millis(1_500),
+        length: Duration::from_millis(20)..Duration::from_millis(1_200),
         pause: Duration::from_millis(30),
         patience: DEADLINE * 3,
     };

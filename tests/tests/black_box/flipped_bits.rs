@@ -3,13 +3,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use flotilla_tests::{
-    Broker, Client, Connect, DEADLINE, Dice, Publisher, Settings, Transport, Version, new_home,
+    Broker, Client, Connect, DEADLINE, Dice, Publisher, Settings, Transport, Version,
+    from_environment, new_home,
 };
 
 const SESSIONS: u64 = 10;
@@ -22,11 +23,6 @@ const BULK_PAYLOAD_BYTES: usize = 1_000_000;
 /// By the beginning or the end of their names. Only text for people (`LOG`) and empty files are
 /// left out, and what a stop in order takes away (`RUNNING`).
 const KINDS: &[&str] = &[".log", "MANIFEST", "CURRENT", "OPTIONS", "IDENTITY", "sums", ".sst"];
-
-fn from_environment(name: &str, otherwise: u64) -> u64 {
-    let number = env::var(name).ok();
-    number.map_or(otherwise, |number| number.parse().expect("a number"))
-}
 
 /// Every file below a directory, by its path from there.
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -216,8 +212,8 @@ fn missing(broker: &Broker, what: &str) -> u64 {
 
 #[test]
 fn a_flipped_bit_in_each_kind_of_file() {
-    let seed = from_environment("FLOTILLA_FLIP_SEED", 1);
-    let flips = from_environment("FLOTILLA_FLIPS", 2);
+    let seed = from_environment("FLOTILLA_FLIP_SEED").unwrap_or(1);
+    let flips = from_environment("FLOTILLA_FLIPS").unwrap_or(2);
     let whole = whole();
     let verified = Broker::run(&["verify", &whole.data().to_string_lossy()]);
     assert_eq!(verified.code, Some(0), "{}{}", verified.output, verified.log);

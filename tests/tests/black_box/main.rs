@@ -10,6 +10,7 @@ mod conformance;
 mod connect;
 mod connect_format;
 mod crash_rounds;
+mod disk_full;
 mod exchange;
 mod expiry;
 mod flipped_bits;

@@ -3,10 +3,10 @@
 //!
 //! `scripts/power-cut.sh` runs more rounds, on a release build.
 
-use std::{env, time::Duration};
+use std::time::Duration;
 
 use flotilla_tests::{
-    Broker, DEADLINE, Dice, Disk, Settings,
+    Broker, DEADLINE, Dice, Disk, Settings, from_environment,
     history::{
         Loses,
         rounds::{Interruption, Plan, Summary, play},
@@ -14,11 +14,6 @@ use flotilla_tests::{
 };
 
 const DISK_BYTES: u64 = 1 << 30;
-
-fn from_environment(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
-}
 
 /// Plays rounds that end with the disk shut down under the broker, if that is possible here.
 fn played(sync: &str, seed: u64) -> Option<Summary> {

@@ -11,6 +11,7 @@ use std::{
 
 use flotilla_tests::{
     Broker, Client, Connect, Property, Publisher, Series, Settings, Subscriber, Transport, Version,
+    from_environment,
 };
 
 const PUBLISHERS: u64 = 2;
@@ -18,15 +19,10 @@ const PAYLOAD_BYTES: usize = 100;
 /// What the log's own buffers may take while messages pass, whoever is stuck.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
-fn from_environment(name: &str, otherwise: u64) -> u64 {
-    let number = std::env::var(name).ok();
-    number.map_or(otherwise, |number| number.parse().expect("a number"))
-}
-
 /// How many messages pass, how many consumers are stuck.
 fn numbers() -> (u64, u64) {
-    let messages = from_environment("FLOTILLA_STUCK_MESSAGES", 20_000);
-    (messages, from_environment("FLOTILLA_STUCK_SESSIONS", 50))
+    let messages = from_environment("FLOTILLA_STUCK_MESSAGES").unwrap_or(20_000);
+    (messages, from_environment("FLOTILLA_STUCK_SESSIONS").unwrap_or(50))
 }
 
 /// Publishers, and one subscriber that takes everything.
