@@ -6,6 +6,7 @@
 
 mod authentication;
 mod bad_input;
+mod cleaning;
 mod conformance;
 mod connect;
 mod connect_format;
