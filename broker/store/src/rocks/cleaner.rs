@@ -24,6 +24,7 @@ use flotilla_core::id::{ClientId, Position};
 use flotilla_core::mail::Overtaken;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 
+use super::heal::mark_unsynced;
 use super::{Store, unreadable};
 use crate::clean::backlog::{self, Backlog};
 use crate::clean::plan::{NOBODY, Reason, Taken};
@@ -380,14 +381,17 @@ fn delete(
     }
     let mut durably = WriteOptions::default();
     durably.set_sync(true);
-    let not_cleaned = |error: rocksdb::Error| Error::NotCleaned { reason: error.into_string() };
-    db.write_opt(changes, &durably).map_err(not_cleaned)?;
+    db.write_opt(changes, &durably).map_err(|error| {
+        // It may have been the sync. RocksDB takes no more, so the next commit heals the store.
+        mark_unsynced(store.database.dir());
+        Error::NotCleaned { reason: error.into_string() }
+    })?;
     drop(touched);
     for (name, first, end) in ranges {
         // The last key belongs to what goes.
         let last = keys::first(Position(end.0 - 1));
-        db.delete_file_in_range_cf(&family(db, name), keys::first(first), last)
-            .map_err(not_cleaned)?;
+        // A file that cannot be dropped now can be the next time, or goes with compaction.
+        let _ = db.delete_file_in_range_cf(&family(db, name), keys::first(first), last);
     }
     Ok(overtaken)
 }

@@ -160,6 +160,8 @@ fn log(cache: &Cache) -> rocksdb::Options {
     options.set_max_write_buffer_number(3);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_target_file_size_base(64 * MIB as u64);
+    // Files can be dropped on lower levels only, and moving them there copies nothing.
+    options.set_level_zero_file_num_compaction_trigger(1);
     options.set_max_bytes_for_level_base(512 * MIB as u64);
     let mut table = tables(cache);
     // Small blocks of a quiet broker are read and compressed together.
