@@ -33,12 +33,8 @@ pub(crate) fn received(
             connected.aliases.resolve(publish.topic, alias, desk.limits.topic_aliases_max)?
         }
     };
-    let is_repeated = match (publish.qos, publish.packet_id) {
-        (QoS::ExactlyOnce, Some(packet_id)) => !session.inbound.take(packet_id),
-        _ => false,
-    };
-    if is_repeated {
-        let packet_id = publish.packet_id.expect("only QoS 2 is found repeated, and it has one");
+    let exactly_once = publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce);
+    if let Some(packet_id) = exactly_once.filter(|&packet_id| session.inbound.has(packet_id)) {
         // Behind the first one, which may still wait for the disk.
         let pubrec = Acknowledgement::Pubrec(packet_id, ReasonCode::Success);
         desk.step(Step::Acknowledge(connected.key, pubrec));
@@ -58,7 +54,7 @@ pub(crate) fn received(
             let reason = "a PUBLISH to a topic of the broker, or with too many levels";
             return Err(Refusal::new(reason_code, reason));
         }
-        refuse(publish, reason_code, connected, session, desk);
+        refuse(publish, reason_code, connected, desk);
         return Ok(());
     }
     desk.counters.messages_received[publish.qos as usize] += 1;
@@ -75,6 +71,10 @@ pub(crate) fn received(
         payload: publish.payload,
     };
     let message = Message::new(&parts, &mut desk.scratch);
+    // Not before: what was refused comes again as a new message, perhaps on a later connection.
+    if let Some(packet_id) = exactly_once {
+        session.inbound.take(packet_id);
+    }
     desk.step(Step::Publish(PublishStep {
         message,
         session: Some(connected.session),
@@ -83,17 +83,10 @@ pub(crate) fn received(
     Ok(())
 }
 
-/// Answers with a Reason Code; the Packet Identifier is free again ([MQTT-4.3.3-9]).
-fn refuse(
-    publish: &Publish<'_>,
-    reason_code: ReasonCode,
-    connected: &Connected,
-    session: &mut Session,
-    desk: &mut Desk,
-) {
+/// Answers with a Reason Code; the Packet Identifier stays free ([MQTT-4.3.3-9]).
+fn refuse(publish: &Publish<'_>, reason_code: ReasonCode, connected: &Connected, desk: &mut Desk) {
     let Some(packet_id) = publish.packet_id else { return };
     let acknowledgement = if publish.qos == QoS::ExactlyOnce {
-        session.inbound.release(packet_id);
         Acknowledgement::Pubrec(packet_id, reason_code)
     } else {
         Acknowledgement::Puback(packet_id, reason_code)

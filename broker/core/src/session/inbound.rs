@@ -16,9 +16,14 @@ impl Inbound {
         Self { taken: taken.into_iter().collect() }
     }
 
-    /// A PUBLISH came; false: it is a repetition.
-    pub(crate) fn take(&mut self, packet_id: PacketId) -> bool {
-        self.taken.insert(packet_id)
+    /// Whether a PUBLISH under this identifier is a repetition.
+    pub(crate) fn has(&self, packet_id: PacketId) -> bool {
+        self.taken.contains(&packet_id)
+    }
+
+    /// A PUBLISH was accepted.
+    pub(crate) fn take(&mut self, packet_id: PacketId) {
+        self.taken.insert(packet_id);
     }
 
     /// A PUBREL came; false: nothing was taken under this identifier.

@@ -65,19 +65,21 @@ impl Shard {
         packet_id: PacketId,
         reason: &'static str,
     ) {
+        let is_exactly_once = message.qos() == QoS::ExactlyOnce;
+        // Whether the client can be told or not: when it sends the message again, that is no repetition.
+        if is_exactly_once && let Some(session) = session.and_then(|key| self.sessions.get_mut(key))
+        {
+            session.inbound.release(packet_id);
+        }
         let connection = self.connections.get_mut(key);
         let Some((connected, outbox)) = connection.and_then(Connection::connected) else { return };
         if !connected.negotiated.can_be_told {
             self.desk.refused.push((key, Refusal::new(ReasonCode::QuotaExceeded, reason)));
             return;
         }
-        let acknowledgement = if message.qos() == QoS::ExactlyOnce {
-            if let Some(session) = session.and_then(|key| self.sessions.get_mut(key)) {
-                session.inbound.release(packet_id);
-            }
-            Acknowledgement::Pubrec(packet_id, ReasonCode::QuotaExceeded)
-        } else {
-            Acknowledgement::Puback(packet_id, ReasonCode::QuotaExceeded)
+        let acknowledgement = match is_exactly_once {
+            true => Acknowledgement::Pubrec(packet_id, ReasonCode::QuotaExceeded),
+            false => Acknowledgement::Puback(packet_id, ReasonCode::QuotaExceeded),
         };
         connected.owe(Due::Now, acknowledgement, outbox, &mut self.desk);
     }

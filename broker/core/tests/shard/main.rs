@@ -7,5 +7,6 @@ mod cleaned;
 mod durability;
 mod faults;
 mod full;
+mod refused;
 mod rules;
 mod simulation;
