@@ -168,9 +168,10 @@ impl Shard {
     }
 
     /// The home shard need not remember the identifier. Of a durable session it is told when its
-    /// end is committed.
+    /// end is as durable as it must be; until then whoever claims the identifier waits here, also
+    /// when another session has begun and ended since.
     pub(super) fn tell_home(&mut self, client_id: ClientId, out: &mut Turn) {
-        if !self.by_client.contains_key(&client_id) {
+        if !self.by_client.contains_key(&client_id) && !self.ending.contains_key(&client_id) {
             let (home, shard) = (client_id.home(self.desk.shards), self.desk.id);
             self.desk.mail(home, Mail::Ended { client_id, shard }, out);
         }

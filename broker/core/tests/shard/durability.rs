@@ -324,3 +324,32 @@ fn a_client_that_takes_small_packets_only_is_not_told() {
     });
     assert_eq!(told, Some(0), "[MQTT-3.2.2-20]");
 }
+
+#[test]
+fn an_ended_session_must_not_come_back_after_another_one_has_come_and_gone() {
+    let mut b = Bench::new(2);
+    let s = b.connect(0, persistent("s", 600));
+    assert_eq!(b.next(s), CONNACK);
+    b.cut(s);
+    for shard in [0, 1] {
+        let old = b.connect(0, persistent("s", 600));
+        b.next(old);
+        b.cut(old);
+        (b.commits_at_once, b.syncs_at_once) = (false, false);
+        let arrive = |b: &mut Bench| while b.answer() | b.deliver_mail() | b.report() {};
+        let anew = b.connect(0, Connect::new(Version::V5, "s"));
+        arrive(&mut b);
+        b.cut(anew);
+        arrive(&mut b);
+        let again = b.connect(shard, Connect::new(Version::V5, "s"));
+        arrive(&mut b);
+        assert_eq!(b.next(again), "", "the old session is on the disk");
+        b.commit(usize::MAX);
+        arrive(&mut b);
+        assert_eq!(b.next(again), "", "a power cut would bring it back");
+        b.settle();
+        assert_eq!(b.next(again), CONNACK);
+        (b.commits_at_once, b.syncs_at_once) = (true, true);
+        b.cut(again);
+    }
+}
