@@ -64,7 +64,7 @@ impl Shard {
         let ticket = self.desk.ticket;
         let is_now = |(waits_for, _): &(Ticket, Waiter)| *waits_for == ticket;
         out.batch.needs_sync = self.desk.sync_waiters.back().is_some_and(is_now);
-        out.batch.barrier =
+        out.batch.barrier |=
             out.batch.needs_sync || self.desk.commit_waiters.back().is_some_and(is_now);
         if out.batch.is_empty() {
             return;
