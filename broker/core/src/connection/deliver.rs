@@ -9,6 +9,7 @@ use crate::connection::exchange;
 use crate::connection::outbox::Outbox;
 use crate::counters::DropReason;
 use crate::durability::Class;
+use crate::limits::Limits;
 use crate::message::Message;
 use crate::record::OutboundRecord;
 use crate::session::Session;
@@ -27,14 +28,15 @@ pub(crate) fn pump(
     desk: &mut Desk,
     out: &mut Turn,
 ) {
-    if session.is_durable && session.outbound.is_cursor_behind(desk.limits.cursor_lag_max) {
+    let Limits { cursor_lag_max, finished_max, .. } = *desk.limits;
+    if session.is_durable && session.outbound.is_cursor_behind(cursor_lag_max, finished_max) {
         write_cursor(session, desk, out);
     }
     while !connected.owed.has_suback()
         && outbox.backlog_bytes() + session.outbound.storing_bytes() <= desk.limits.unsent_bytes_max
     {
         let quota = connected.negotiated.send_quota;
-        let Some(waiting) = session.outbound.next(quota, desk.limits.finished_max) else { break };
+        let Some(waiting) = session.outbound.next(quota, finished_max) else { break };
         match session.outbound.send_again(waiting.position) {
             Some(Resend::NoMore) => {}
             Some(Resend::Under(packet_id, was_sent)) => {

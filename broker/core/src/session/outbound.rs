@@ -370,9 +370,10 @@ impl Outbound {
         [in_flight, waiting].into_iter().flatten().fold(fed, Position::min)
     }
 
-    /// Whether so much is done that the cursor should be written now.
-    pub(crate) fn is_cursor_behind(&self, lag_max: usize) -> bool {
-        self.done_since_cursor >= lag_max
+    /// Whether so much is done that the cursor should be written now: always if nothing more leaves
+    /// before.
+    pub(crate) fn is_cursor_behind(&self, lag_max: usize, finished_max: usize) -> bool {
+        self.done_since_cursor >= lag_max || self.finished.len() > finished_max
     }
 
     /// The cursor to write, with the QoS 2 records it has passed; `None`: it has not moved.

@@ -508,6 +508,13 @@ fn subscribe_flood_is_not_paused() {
 
 #[test]
 fn many_finished_then_silence() {
+    for waits in [false, true] {
+        many_finished(waits);
+    }
+}
+
+/// `waits`: so long that cursors were written, which cannot move.
+fn many_finished(waits: bool) {
     let limits = Limits { finished_max: 3_000, ..Limits::default() };
     let mut b = Bench::with_limits(1, limits);
     let p = clean(&mut b, "p");
@@ -543,6 +550,9 @@ fn many_finished_then_silence() {
         }
     }
     let head = head.expect("it is there");
+    if waits {
+        b.wait_ms(5_000);
+    }
     b.send(s, &Packet::Pubrec(Ack::new(head, ReasonCode::Success)));
     b.send(s, &Packet::Pubcomp(Ack::new(head, ReasonCode::Success)));
     b.wait_ms(5_000);
