@@ -29,6 +29,31 @@ impl Shard {
                 reason_codes.push(reason_code);
                 continue;
             }
+            // [MQTT-3.3.1-9], [-10], [-11].
+            let wants_retained = match options.retain_handling {
+                RetainHandling::SendAlways => true,
+                RetainHandling::SendIfNew => known.is_none(),
+                RetainHandling::DoNotSend => false,
+            };
+            let mut found = Vec::new();
+            if wants_retained {
+                router.for_each_retained(filter, &mut |message| {
+                    if message.is_expired(self.desk.now.unix_ms) {
+                        expired.push(message.clone());
+                        return;
+                    }
+                    let qos = message.qos().min(options.qos);
+                    let ids = step.id.into_iter().collect();
+                    found.push((message.clone(), Terms { qos, retain: true, ids }));
+                });
+            }
+            let is_owed = |(_, terms): &(Message, Terms)| terms.qos > QoS::AtMostOnce;
+            if self.desk.is_store_full && session.is_durable && found.iter().any(is_owed) {
+                // They would go through the log.
+                reason_codes.push(ReasonCode::QuotaExceeded);
+                continue;
+            }
+            retained.append(&mut found);
             let unwritten = SubscribedFrom::Unwritten(out.batch.appends.len() as u64);
             // [MQTT-3.8.4-3]: replaced without a gap, so it starts where it started.
             let start = known.unwrap_or(unwritten);
@@ -41,23 +66,6 @@ impl Shard {
                 QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
                 QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
             });
-            // [MQTT-3.3.1-9], [-10], [-11].
-            let wants_retained = match options.retain_handling {
-                RetainHandling::SendAlways => true,
-                RetainHandling::SendIfNew => known.is_none(),
-                RetainHandling::DoNotSend => false,
-            };
-            if wants_retained {
-                router.for_each_retained(filter, &mut |message| {
-                    if message.is_expired(self.desk.now.unix_ms) {
-                        expired.push(message.clone());
-                        return;
-                    }
-                    let qos = message.qos().min(options.qos);
-                    let ids = step.id.into_iter().collect();
-                    retained.push((message.clone(), Terms { qos, retain: true, ids }));
-                });
-            }
         }
         for message in expired {
             if router.remove_retained(message.topic()) {

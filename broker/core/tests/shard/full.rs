@@ -122,3 +122,29 @@ fn who_cannot_be_told_is_not_read_until_there_is_room() {
     b.store_changed(false);
     assert_eq!(b.next(durable), "", "it went with its connection, without an answer");
 }
+
+#[test]
+fn retained_messages_that_would_be_stored_for_a_subscription_are_refused() {
+    let (mut b, durable, other, p) = bench();
+    let mut keep = publish("r", "1", QoS::AtLeastOnce, 1);
+    keep.retain = true;
+    b.send(p, &Packet::Publish(keep));
+    assert_eq!(b.next(other), "PUBLISH q1 #1 r=1");
+    let log = b.engine.log().len();
+    b.store_changed(true);
+    let ask = |b: &mut Bench, wire, qos| {
+        let options = SubscriptionOptions::new(qos);
+        subscribe_with(b, wire, None, &[Requested { filter: "r", options }]);
+        b.next(wire)
+    };
+    assert_eq!(ask(&mut b, durable, QoS::AtLeastOnce), "SUBACK #1 [151]");
+    assert_eq!(b.next(durable), "");
+    assert_eq!(ask(&mut b, other, QoS::AtLeastOnce), "SUBACK #1 [1]", "it has no log");
+    assert_eq!(b.next(other), "PUBLISH q1 retain #2 r=1");
+    assert_eq!(b.engine.log().len(), log);
+    assert_eq!(ask(&mut b, durable, QoS::AtMostOnce), "SUBACK #1 [0]", "nothing is stored");
+    assert_eq!(b.next(durable), "PUBLISH q0 retain r=1");
+    b.store_changed(false);
+    assert_eq!(ask(&mut b, durable, QoS::AtLeastOnce), "SUBACK #1 [1]");
+    assert_eq!(b.next(durable), "PUBLISH q1 retain #1 r=1");
+}
