@@ -82,6 +82,15 @@ impl Connection {
         self.is_stuffed = is_stuffed;
     }
 
+    /// Its socket is read again. Until now the broker did not listen, so its silence begins now: the
+    /// timer may ring before the first byte is looked at.
+    pub(crate) fn resume(&mut self, monotonic_ms: u64) {
+        self.is_paused = false;
+        if let Some((connected, _)) = self.connected() {
+            connected.last_received_ms = monotonic_ms;
+        }
+    }
+
     /// What a connection with a session works with.
     pub(crate) fn connected(&mut self) -> Option<(&mut Connected, &mut Outbox)> {
         match &mut self.phase {

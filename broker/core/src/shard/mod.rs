@@ -235,7 +235,7 @@ impl Shard {
             if let Some(connection) = self.connections.get_mut(key)
                 && !connection.is_stuffed
             {
-                connection.is_paused = false;
+                connection.resume(now.monotonic_ms);
                 out.resumed.push(key);
             }
         }

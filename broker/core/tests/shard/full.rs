@@ -148,3 +148,27 @@ fn retained_messages_that_would_be_stored_for_a_subscription_are_refused() {
     assert_eq!(ask(&mut b, durable, QoS::AtLeastOnce), "SUBACK #1 [1]");
     assert_eq!(b.next(durable), "PUBLISH q1 retain #1 r=1");
 }
+
+#[test]
+fn who_was_not_read_is_heard_before_its_silence_counts() {
+    let (mut b, durable, _, _) = bench();
+    let mut connect = Connect::new(Version::V3_1_1, "old");
+    connect.keep_alive_s = 10;
+    let old = b.connect(0, connect);
+    assert_eq!(b.next(old), CONNACK);
+    b.store_changed(true);
+    send(&mut b, old, "d/1", "1", QoS::AtLeastOnce, 1);
+    b.wait_ms(14_999);
+    // There is room again in the turn in which the timer rings.
+    b.hold_turns(true);
+    b.store_changed(false);
+    b.wait_ms(1);
+    b.hold_turns(false);
+    b.settle();
+    assert_eq!(
+        (b.next(old).as_str(), b.next(durable).as_str()),
+        ("PUBACK #1 0x00", "PUBLISH q1 #1 d/1=1")
+    );
+    b.wait_ms(15_000);
+    assert!(!b.is_open(old));
+}
