@@ -74,7 +74,7 @@ pub enum ConnectOutcome {
     NotAuthorized,
     /// Any other CONNACK with a Reason Code of 0x80 or more.
     Refused,
-    /// No whole CONNECT in time.
+    /// No whole CONNECT in time, or no CONNACK.
     TimedOut,
     /// The peer went away first.
     Abandoned,

@@ -16,6 +16,9 @@ pub struct Limits {
     pub receive_max: u16,
     /// From the opened socket to a whole CONNECT, milliseconds.
     pub connect_timeout_ms: u64,
+    /// And then to CONNACK, milliseconds: a client that waits longer for a store that
+    /// fails has gone, and its socket is not read, so nobody would see that.
+    pub connack_timeout_ms: u64,
     /// Subscriptions of one session.
     pub subscriptions_max: usize,
     /// Longest Session Expiry Interval, seconds; longer wishes are cut to it.
@@ -30,6 +33,9 @@ pub struct Limits {
     pub unsent_bytes_max: usize,
     /// Bytes a shard has submitted for commit from which on its publishers are not read.
     pub uncommitted_bytes_max: usize,
+    /// Bytes of acknowledgements that wait for the disk from which on their client is not read:
+    /// not every packet adds to what is submitted.
+    pub owed_bytes_max: usize,
     /// Bytes of deliveries on their way to another shard from which on publishers are not read.
     pub mailed_bytes_max: usize,
     /// Messages that wait in memory for a persistent session; more are read from the log later.
@@ -71,6 +77,7 @@ impl Default for Limits {
             topic_aliases_max: 64,
             receive_max: 1024,
             connect_timeout_ms: 10_000,
+            connack_timeout_ms: 60_000,
             subscriptions_max: 1000,
             expiry_max_s: 7 * 24 * 3600,
             queue_messages_max: 100_000,
@@ -78,6 +85,7 @@ impl Default for Limits {
             inflight_max: 1024,
             unsent_bytes_max: 1024 * 1024,
             uncommitted_bytes_max: 64 * 1024 * 1024,
+            owed_bytes_max: 256 * 1024,
             mailed_bytes_max: 4 * 1024 * 1024,
             tail_messages_max: 1024,
             tail_bytes_max: 256 * 1024,

@@ -31,6 +31,15 @@ pub enum Mail {
         /// For which connection.
         connection: ConnectionKey,
     },
+    /// To the home shard: the connection is gone before it had the session.
+    Withdrawn {
+        /// Client Identifier.
+        client_id: ClientId,
+        /// Who claimed.
+        shard: ShardId,
+        /// For which connection.
+        connection: ConnectionKey,
+    },
     /// From the home shard to the owner: give the session away.
     Surrender {
         /// Client Identifier.

@@ -23,6 +23,8 @@ pub(crate) struct Connected {
     pub(crate) welcome: Welcome,
     pub(crate) aliases: Aliases,
     pub(crate) owed: Owed,
+    /// Whether it is not read because it is owed so much.
+    pub(crate) is_owed_much: bool,
     /// QoS 1 and 2 messages from the client that are not acknowledged ([MQTT-3.3.4-7]).
     pub(crate) unacknowledged: u16,
     /// Monotonic milliseconds.
@@ -53,6 +55,7 @@ impl Connected {
             welcome,
             aliases: Aliases::default(),
             owed: Owed::default(),
+            is_owed_much: false,
             unacknowledged: 0,
             last_received_ms: monotonic_ms,
         }

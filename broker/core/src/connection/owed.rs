@@ -14,6 +14,8 @@ pub(crate) struct Owed {
     queue: VecDeque<(Due, Acknowledgement)>,
     /// Of a SUBSCRIBE, among these.
     subacks: usize,
+    /// What all of these hold in memory.
+    owed_bytes: usize,
 }
 
 /// When an acknowledgement may leave.
@@ -58,12 +60,27 @@ impl Acknowledgement {
             Self::Suback(..) | Self::Unsuback(..) => false,
         }
     }
+
+    /// What it holds in memory while it waits.
+    fn bytes(&self) -> usize {
+        let reason_codes = match self {
+            Self::Suback(_, reason_codes) | Self::Unsuback(_, reason_codes) => reason_codes.len(),
+            Self::Puback(..) | Self::Pubrec(..) | Self::Pubcomp(..) => 0,
+        };
+        size_of::<(Due, Self)>() + reason_codes * size_of::<ReasonCode>()
+    }
 }
 
 impl Owed {
     pub(crate) fn push(&mut self, due: Due, acknowledgement: Acknowledgement) {
         self.subacks += usize::from(matches!(acknowledgement, Acknowledgement::Suback(..)));
+        self.owed_bytes += acknowledgement.bytes();
         self.queue.push_back((due, acknowledgement));
+    }
+
+    /// What waits, bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.owed_bytes
     }
 
     /// Whether a SUBACK waits. Messages could leave before it (section 3.8.4), but few clients
@@ -93,6 +110,7 @@ impl Owed {
             return None;
         }
         let (_, acknowledgement) = self.queue.pop_front()?;
+        self.owed_bytes -= acknowledgement.bytes();
         self.subacks -= usize::from(matches!(acknowledgement, Acknowledgement::Suback(..)));
         Some(acknowledgement)
     }

@@ -1,6 +1,6 @@
 //! What this shard has given out and nobody has taken yet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::id::{ConnectionKey, ShardId, Ticket};
 use crate::limits::Limits;
@@ -17,7 +17,7 @@ pub(crate) struct Backlog {
     /// Taken from each shard, which does not know yet.
     taken_bytes: Vec<usize>,
     /// Connections that are not read because of it.
-    pub(super) paused: Vec<ConnectionKey>,
+    pub(super) paused: BTreeSet<ConnectionKey>,
 }
 
 /// What a message for so many sessions of another shard counts, bytes.

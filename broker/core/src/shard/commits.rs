@@ -101,14 +101,17 @@ impl Shard {
     ) {
         match waiter {
             Waiter::Connection(key) => {
-                let connection = self.connections.get_mut(key);
-                let Some((connected, outbox)) = connection.and_then(|c| c.connected()) else {
-                    return;
-                };
+                let Some(connection) = self.connections.get_mut(key) else { return };
+                let Some((connected, outbox)) = connection.connected() else { return };
                 let had_suback = connected.owed.has_suback();
                 connected.acknowledge(outbox, &mut self.desk);
                 if had_suback && let Some(session) = self.sessions.get_mut(connected.session) {
                     deliver::pump(session, connected, outbox, &mut self.desk, out);
+                }
+                let is_little = connected.owed.bytes() <= self.desk.limits.owed_bytes_max / 2;
+                if is_little && std::mem::take(&mut connected.is_owed_much) {
+                    connection.resume(self.desk.now.monotonic_ms);
+                    out.resumed.push(key);
                 }
             }
             Waiter::Session(key) => self.session_stored(key, out),
@@ -173,7 +176,7 @@ impl Shard {
         if !self.desk.backlog.has_room(&self.desk.limits) {
             return;
         }
-        for key in self.desk.backlog.paused.drain(..) {
+        for key in std::mem::take(&mut self.desk.backlog.paused) {
             if let Some(connection) = self.connections.get_mut(key)
                 && !connection.is_stuffed
             {

@@ -91,6 +91,19 @@ impl Directory {
         }
     }
 
+    /// A connection is gone that had claimed. If its turn has come, it is given the session all the
+    /// same: the claimant knows what to do with it.
+    pub(crate) fn withdraw(
+        &mut self,
+        client_id: &ClientId,
+        shard: ShardId,
+        connection: ConnectionKey,
+    ) {
+        if let Some(entry) = self.entries.get_mut(client_id) {
+            entry.claims.retain(|claim| *claim != (shard, connection));
+        }
+    }
+
     /// The session has arrived. The claim that is next.
     pub(crate) fn settle(&mut self, client_id: &ClientId) -> Option<Next> {
         let entry = self.entries.get_mut(client_id)?;
@@ -131,7 +144,10 @@ mod tests {
         let mut directory = Directory::default();
         assert_eq!(directory.claim(&id, ShardId(1), a), Decision::Grant);
         assert_eq!(directory.claim(&id, ShardId(2), b), Decision::Wait);
+        assert_eq!(directory.claim(&id, ShardId(3), a), Decision::Wait);
         assert_eq!(directory.claim(&id, ShardId(3), c), Decision::Wait);
+        directory.withdraw(&id, ShardId(1), a);
+        directory.withdraw(&id, ShardId(3), a);
         directory.end(&id, ShardId(1));
         let next = |owner, shard, connection, overtaken| Next {
             owner: ShardId(owner),

@@ -62,10 +62,17 @@ impl Shard {
         let Some(mut connection) = self.connections.remove(key) else { return };
         self.desk.counters.connections_open -= 1;
         self.desk.held.remove(&key);
+        self.desk.backlog.paused.remove(&key);
         let outbox = &mut connection.outbox;
         match &connection.phase {
-            Phase::AwaitConnect | Phase::AwaitIdentity(_) | Phase::AwaitSession(_) => {
+            Phase::AwaitConnect | Phase::AwaitIdentity(_) => {
                 self.desk.counters.connect_ended(ending.outcome);
+            }
+            Phase::AwaitSession(waiting) => {
+                self.desk.counters.connect_ended(ending.outcome);
+                let (client_id, shard) = (waiting.request.client_id.clone(), self.desk.id);
+                let home = client_id.home(self.desk.shards);
+                self.desk.mail(home, Mail::Withdrawn { client_id, shard, connection: key }, out);
             }
             Phase::Connected(connected) => {
                 // [MQTT-3.14.0-1]: not before CONNACK.
@@ -75,7 +82,7 @@ impl Shard {
                     leave::push_disconnect(reason_code, connected, outbox, &mut self.desk);
                 }
                 if !is_up {
-                    self.desk.counters.connect_ended(ConnectOutcome::Abandoned);
+                    self.desk.counters.connect_ended(ending.outcome);
                 }
                 self.detach(connected.session, ending, out);
             }

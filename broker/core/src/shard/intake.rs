@@ -1,7 +1,7 @@
 //! What a shard makes of bytes that came.
 
 use flotilla_mqtt::{
-    Connect, DecodeError, ReasonCode, Version, connect_version, decode, decode_connect,
+    Connect, DecodeError, Packet, ReasonCode, Version, connect_version, decode, decode_connect,
 };
 
 use crate::connection::Phase;
@@ -43,6 +43,12 @@ impl Shard {
         let is_backed_up = self.desk.backlog.is_full(&self.desk.limits);
         let Some((connected, outbox)) = connection.connected() else { return 0 };
         let Some(session) = self.sessions.get_mut(connected.session) else { return 0 };
+        if connected.owed.bytes() > self.desk.limits.owed_bytes_max {
+            connected.is_owed_much = true;
+            connection.pause(false);
+            out.paused.push(key);
+            return 0;
+        }
         let size_max = self.desk.limits.packet_size_max;
         let mut consumed = 0;
         let end = loop {
@@ -65,10 +71,11 @@ impl Shard {
             match connected.received(&packet, session, outbox, &mut self.desk, out) {
                 Ok(Flow::Stay) => {
                     let is_stuffed = outbox.backlog_bytes() > self.desk.limits.unsent_bytes_max;
-                    if is_stuffed || is_backed_up {
+                    let must_wait = is_backed_up && is_work(&packet);
+                    if is_stuffed || must_wait {
                         connection.pause(is_stuffed);
-                        if is_backed_up {
-                            self.desk.backlog.paused.push(key);
+                        if must_wait {
+                            self.desk.backlog.paused.insert(key);
                         }
                         out.paused.push(key);
                         break None;
@@ -206,4 +213,13 @@ impl Shard {
         let reason = format!("{} ({})", refusal.reason, refusal.reason_code);
         out.notices.push(Notice::Refused { client_id, address: address.to_owned(), reason });
     }
+}
+
+/// Whether the packet asks for something that must be stored or sent to others. What acknowledges
+/// or keeps a connection alive is bounded by what was sent before, and read however much waits.
+fn is_work(packet: &Packet<'_>) -> bool {
+    matches!(
+        packet,
+        Packet::Publish(_) | Packet::Pubrel(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_)
+    )
 }

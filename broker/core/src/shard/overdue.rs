@@ -2,9 +2,10 @@
 
 use flotilla_mqtt::ReasonCode;
 
-use crate::connection::{Phase, deliver};
+use crate::connection::{Phase, await_session, deliver};
 use crate::counters::ConnectOutcome;
 use crate::id::{ConnectionKey, SessionKey};
+use crate::limits::Limits;
 use crate::shard::Shard;
 use crate::shard::ending::Ending;
 use crate::shard::steps::Step;
@@ -30,16 +31,33 @@ impl Shard {
     }
 
     fn check_connect(&mut self, key: ConnectionKey, out: &mut Turn) {
-        let Some(connection) = self.connections.get(key) else { return };
-        if !matches!(connection.phase, Phase::AwaitConnect) {
-            return;
-        }
-        let due_ms = connection.opened_ms + self.desk.limits.connect_timeout_ms;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Limits { connect_timeout_ms, connack_timeout_ms, .. } = *self.desk.limits;
+        let connack_timeout_ms = connect_timeout_ms + connack_timeout_ms;
+        let (version, timeout_ms) = match &connection.phase {
+            Phase::AwaitConnect => (None, connect_timeout_ms),
+            Phase::AwaitIdentity(request) => (Some(request.negotiated.version), connack_timeout_ms),
+            Phase::AwaitSession(waiting) => {
+                (Some(waiting.request.negotiated.version), connack_timeout_ms)
+            }
+            Phase::Connected(connected) => {
+                let session = self.sessions.get(connected.session);
+                if session.is_some_and(|session| session.connection() == Some(key)) {
+                    return;
+                }
+                (Some(connected.negotiated.version), connack_timeout_ms)
+            }
+        };
+        let due_ms = connection.opened_ms + timeout_ms;
         if due_ms > self.desk.now.monotonic_ms {
             self.desk.timers.set(self.desk.now, due_ms, Timer::Connect(key));
-        } else {
-            self.end(key, Ending::refused(ConnectOutcome::TimedOut), out);
+            return;
         }
+        if let Some(version) = version {
+            let (reason_code, outbox) = (ReasonCode::ServerUnavailable, &mut connection.outbox);
+            await_session::push_refusal(reason_code, version, outbox, &mut self.desk.counters);
+        }
+        self.end(key, Ending::refused(ConnectOutcome::TimedOut), out);
     }
 
     fn check_keep_alive(&mut self, key: ConnectionKey, out: &mut Turn) {

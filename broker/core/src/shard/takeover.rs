@@ -52,6 +52,9 @@ impl Shard {
                     Decision::Wait => {}
                 }
             }
+            Mail::Withdrawn { client_id, shard, connection } => {
+                self.directory.withdraw(&client_id, shard, connection);
+            }
             Mail::Surrender { client_id, shard, connection, overtaken } => {
                 self.surrender(Claimant { client_id, shard, connection, overtaken }, out);
             }

@@ -1,6 +1,6 @@
 //! What waits in memory has an end, in bytes too.
 
-use crate::bench::dialogue::{CONNACK, clean, persistent, publish, send, subscribe};
+use crate::bench::dialogue::{CONNACK, RESUMED, clean, id, persistent, publish, send, subscribe};
 use crate::bench::{Bench, Wire};
 use flotilla_core::counters::DropReason;
 use flotilla_core::limits::Limits;
@@ -161,4 +161,81 @@ fn retained_messages_are_bounded_in_bytes() {
     // Nobody can be told: the topic's last value is not the retained one any more.
     assert_eq!(keep(&mut b, "2", &longer, 0, QoS::AtMostOnce), "");
     assert_eq!(b.router.retained_messages(), 2);
+}
+
+#[test]
+fn who_asks_for_nothing_is_read_while_too_much_waits_for_the_disk() {
+    let limits = Limits { uncommitted_bytes_max: 400, ..Limits::default() };
+    let mut b = Bench::with_limits(1, limits);
+    stuck(&mut b, "d", QoS::AtLeastOnce);
+    let (p, other) = (clean(&mut b, "p"), clean(&mut b, "other"));
+    b.commits_at_once = false;
+    for number in 1..=9 {
+        send(&mut b, p, "a", "x", QoS::AtLeastOnce, number);
+    }
+    assert!(b.is_paused(p));
+    for _ in 0..3 {
+        b.send(other, &Packet::Pingreq);
+        assert_eq!(b.next(other), "Pingresp", "it would think that the broker has gone");
+    }
+    send(&mut b, other, "b", "x", QoS::AtMostOnce, 0);
+    assert!(b.is_paused(other));
+    b.settle();
+    for number in 1..=9 {
+        assert_eq!(b.next(p), format!("PUBACK #{number} 0x00"));
+    }
+    assert!(!b.is_paused(other));
+}
+
+#[test]
+fn acknowledgements_that_wait_for_the_disk_are_bounded_in_bytes() {
+    let limits = Limits { owed_bytes_max: 1_000, ..Limits::default() };
+    let mut b = Bench::with_limits(1, limits);
+    stuck(&mut b, "d", QoS::AtLeastOnce);
+    let p = clean(&mut b, "p");
+    b.commits_at_once = false;
+    send(&mut b, p, "a", "x", QoS::AtLeastOnce, 1);
+    for number in 1..=200 {
+        let ack = flotilla_mqtt::Ack::new(id(number), flotilla_mqtt::ReasonCode::Success);
+        b.send(p, &Packet::Pubrel(ack));
+    }
+    let owed = sum(&b, "owed_bytes");
+    assert!(b.is_paused(p) && (1_000..1_100).contains(&owed), "{owed}");
+    b.settle();
+    assert_eq!((b.next(p).as_str(), b.is_paused(p)), ("PUBACK #1 0x00", false));
+    for number in 1..=200 {
+        assert_eq!(b.next(p), format!("PUBCOMP #{number} 0x92"));
+    }
+    assert_eq!(sum(&b, "owed_bytes"), 0);
+}
+
+#[test]
+fn who_waits_too_long_for_connack_is_sent_away() {
+    let mut b = Bench::new(1);
+    b.commits_at_once = false;
+    let mut old = persistent("s", 600);
+    old.version = flotilla_mqtt::Version::V3_1_1;
+    // The first one's record is not written, the second one waits for the first one's session,
+    // the third one for its turn.
+    let waiting =
+        [old, persistent("s", 600), persistent("s", 600)].map(|connect| b.connect(0, connect));
+    while b.answer() | b.deliver_mail() {}
+    assert!(!b.is_open(waiting[0]), "taken over");
+    let first = b.connect(0, persistent("t", 600));
+    while b.answer() | b.deliver_mail() {}
+    b.wait_ms(10_000);
+    b.wait_ms(59_999);
+    assert!([first, waiting[1], waiting[2]].iter().all(|&wire| b.is_open(wire)));
+    b.wait_ms(1);
+    for wire in [first, waiting[1], waiting[2]] {
+        assert_eq!((b.next(wire).as_str(), b.is_open(wire)), ("CONNACK 0x88 present=false", false));
+    }
+    b.settle();
+    for name in ["s", "t"] {
+        let wire = b.connect(0, persistent(name, 600));
+        b.settle();
+        assert_eq!(b.next(wire), RESUMED);
+        b.wait_ms(100_000);
+        assert!(b.is_open(wire));
+    }
 }

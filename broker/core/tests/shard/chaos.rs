@@ -37,6 +37,7 @@ fn run(seed: u64) {
         subscriptions_max: 4,
         retained_messages_max: 3,
         receive_max: 5,
+        owed_bytes_max: 1 + d.below(400),
         ..Limits::default()
     };
     let shards = 1 + d.below(3);
