@@ -165,8 +165,8 @@ fn flipped(whole: &Path, kind: &str, dice: &mut Dice) -> Outcome {
         assert!(broker.metric("flotilla_store_damaged_total", &[]) > 0.0, "{what}");
         let set_aside = fs::read_dir(data.join("quarantine")).map_or(0, Iterator::count);
         assert!(set_aside > 0, "{what}: {log}");
-        // One block, one table: most is there.
-        assert!(missing * 4 < SESSIONS * MESSAGES * 3, "{what}: {missing} missing");
+        // One table may hold all that came before it was written; what came later is there.
+        assert!(missing * 4 <= SESSIONS * MESSAGES * 3, "{what}: {missing} missing");
         return Outcome::Degraded;
     }
     assert_eq!(missing, 0, "{what}: nobody was told:\n{health}\n{log}");
