@@ -170,13 +170,13 @@ impl Desk<'_> {
         Ok(messages)
     }
 
-    /// Where the log ends: behind its last block, and behind everything that a session has read. No
-    /// position may be given twice.
+    /// Where the log ends: behind its last block, and behind everything that a session has read or
+    /// passes over. No position may be given twice.
     fn end(&mut self, end: Position, sessions: &[StoredSession]) -> Result<Position, Error> {
         let read = sessions.iter().map(read_up_to).max().unwrap_or(end);
         if read > end {
             let lost = format!(
-                "messages are lost: the log ends at position {}, but a session has read up to {}",
+                "messages are lost: the log ends at position {}, but a session goes on at {}",
                 end.0, read.0
             );
             let (kind, reason) = (kind(keys::LOG), "its last blocks are missing".to_owned());
@@ -387,7 +387,9 @@ fn lowest_cursor(record: &SessionRecord) -> Position {
 fn read_up_to(session: &StoredSession) -> Position {
     let StoredSession { record, cursor, outbound, .. } = session;
     let outbound = outbound.iter().map(|record| record.position.plus(1));
-    outbound.chain([*cursor, record.sent_up_to]).max().unwrap_or(FIRST)
+    // What lies before them is not for the session: a new message must not come to lie there.
+    let starts = record.subscriptions.iter().map(|it| it.start.resolve(Position::ZERO));
+    outbound.chain(starts).chain([*cursor, record.sent_up_to]).max().unwrap_or(FIRST)
 }
 
 fn lost_session(key: &[u8]) -> String {

@@ -1,6 +1,7 @@
 //! A family read from its first key to its last, past whatever cannot be read.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 
 use rocksdb::{DB, DBRawIteratorWithThreadMode, ErrorKind, LiveFile, ReadOptions};
@@ -133,13 +134,19 @@ impl<'a> Scan<'a> {
 pub(crate) fn holes(db: &DB, name: &str) -> Result<Vec<Hole>, Error> {
     let files = db.live_files().map_err(unreadable)?;
     let of_family = files.iter().filter(|file| file.column_family_name == name);
-    let mut holes: Vec<Hole> = of_family.flat_map(|file| holes_in(db, file)).collect();
+    let mut holes = Vec::new();
+    for file in of_family {
+        holes.append(&mut holes_in(db, file)?);
+    }
     holes.sort_by(|one, other| one.up_to.cmp(&other.up_to));
     Ok(holes)
 }
 
-/// What cannot be read in a table file.
-pub(crate) fn holes_in(db: &DB, file: &LiveFile) -> Vec<Hole> {
+/// What cannot be read in a table file, because it is not what was written.
+///
+/// # Errors
+/// When the disk does not give it: it may do so again, so nothing must be taken for lost.
+pub(crate) fn holes_in(db: &DB, file: &LiveFile) -> Result<Vec<Hole>, Error> {
     let path = db.path().join(file.name.trim_start_matches('/'));
     let first = file.start_key.clone().unwrap_or_default();
     let last = file.end_key.clone().unwrap_or_default();
@@ -151,7 +158,14 @@ pub(crate) fn holes_in(db: &DB, file: &LiveFile) -> Vec<Hole> {
     };
     let table = match table::read(&path) {
         Ok(table) => table,
-        Err(error) => return vec![hole(first, last, &error.to_string())],
+        // Compaction has replaced it since.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_live(db, file)? => {
+            return Ok(Vec::new());
+        }
+        Err(error) => {
+            let reason = format!("'{}': {error}", path.display());
+            return Err(Error::Unreadable { reason });
+        }
     };
     let of_block = |block: DamagedBlock| match block.part {
         // The key above the last records of a file may be above anything.
@@ -163,7 +177,12 @@ pub(crate) fn holes_in(db: &DB, file: &LiveFile) -> Vec<Hole> {
         Part::Filter => None,
         Part::Index | Part::Frame => Some(hole(first.clone(), last.clone(), block.reason)),
     };
-    table.damaged.into_iter().filter_map(of_block).collect()
+    Ok(table.damaged.into_iter().filter_map(of_block).collect())
+}
+
+fn is_live(db: &DB, file: &LiveFile) -> Result<bool, Error> {
+    let files = db.live_files().map_err(unreadable)?;
+    Ok(files.iter().any(|live| live.name == file.name))
 }
 
 /// The files that the holes are in.

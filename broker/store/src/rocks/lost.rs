@@ -51,6 +51,10 @@ impl Lost {
         if known.blocks.contains(&first) {
             return Ok(());
         }
+        // Not named by its successor does not mean missing: what is there must not be overwritten.
+        if bytes.is_empty() && self.is_there(db, first) {
+            return Ok(());
+        }
         let what = if bytes.is_empty() { "a missing" } else { "a damaged" };
         let lost = format!(
             "messages of {} from position {} on are lost with {what} block",
@@ -72,28 +76,31 @@ impl Lost {
     /// When it cannot be told.
     pub(super) fn hole_behind(&self, db: &DB, at: Position) -> Result<Option<Position>, Error> {
         let mut known = self.lock();
-        if let Some(up_to) = known.behind(at) {
-            return Ok(Some(up_to));
-        }
         let mut files = db.live_files().map_err(super::unreadable)?;
         files.retain(|file| file.column_family_name == *self.family);
         files.sort_by(|one, other| one.start_key.cmp(&other.start_key));
-        let is_above = |key: &Option<Vec<u8>>| key.as_deref().and_then(keys::position) >= Some(at);
-        for file in files.iter().filter(|file| is_above(&file.end_key)) {
+        let place = |key: &Option<Vec<u8>>| key.as_deref().and_then(keys::position);
+        for file in files.iter().filter(|file| place(&file.end_key) >= Some(at)) {
+            // One that is known may be far above the next: between them lies what can be read.
+            if known.behind(at).is_some_and(|up_to| place(&file.start_key) > Some(up_to)) {
+                break;
+            }
             if known.files.contains(&file.name) {
                 continue;
             }
-            for hole in holes_in(db, file) {
+            for hole in holes_in(db, file)? {
                 let (from, up_to) = (position(&hole.from), position(&hole.up_to));
                 self.tell_hole(&hole, from, up_to)?;
                 known.holes.insert((up_to, from));
             }
             known.files.insert(file.name.clone());
-            if let Some(up_to) = known.behind(at) {
-                return Ok(Some(up_to));
-            }
         }
-        Ok(None)
+        Ok(known.behind(at))
+    }
+
+    /// Whether something stands there. What cannot be read does: whoever reads it says so.
+    fn is_there(&self, db: &DB, first: Position) -> bool {
+        !matches!(db.get_pinned_cf(&family(db, &self.family), keys::first(first)), Ok(None))
     }
 
     fn tell_hole(&self, hole: &Hole, from: Position, up_to: Position) -> Result<(), Error> {

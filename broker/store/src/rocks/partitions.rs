@@ -85,6 +85,8 @@ impl Partitions {
         let named = families.iter().filter_map(|family| partition::name_in(family).flatten());
         for name in [None].into_iter().chain(named.map(Some)) {
             let partition = Partition::new(name, Position::ZERO, quarantine);
+            // What was cleaned had positions, too.
+            end = end.max(partition.begin(db)?);
             if let Some((newest, behind)) = last_block(db, &partition)? {
                 partition.committed(newest);
                 end = end.max(behind);

@@ -73,26 +73,27 @@ impl Check<'_> {
     /// A partition of the log: each block names the one before it.
     fn log(&self, lend: Lend<'_>, name: &str, partition: &str) -> Result<(), Error> {
         let mut count = LogCount::default();
-        // `None`: before the first, whose predecessors were cleaned.
-        let mut before: Option<Position> = None;
+        // Empty: before the first, whose predecessors were cleaned. What was set aside may be named by
+        // the next block or not.
+        let mut before: Vec<Position> = Vec::new();
         self.rows(lend, name, &mut |key, value| {
             let first = keys::position(key);
             if value.is_empty() {
                 count.lost += 1;
-                before = first;
+                before.extend(first);
                 return;
             }
             count.blocks += 1;
             count.bytes += value.len() as u64;
             let found = Block::decode(value).map_err(|error| error.to_string());
-            let found = found.and_then(|block| match (first, before) {
-                (first, _) if first != Some(block.first()) => {
+            let found = found.and_then(|block| {
+                if first != Some(block.first()) {
                     Err("the block is not where it belongs".to_owned())
-                }
-                (_, Some(before)) if before != block.previous() => {
+                } else if !before.is_empty() && !before.contains(&block.previous()) {
                     Err(format!("the block before it, at {}, is missing", block.previous().0))
+                } else {
+                    Ok(block)
                 }
-                _ => Ok(block),
             });
             match found {
                 Ok(block) => count.messages += block.count() as u64,
@@ -102,7 +103,8 @@ impl Check<'_> {
                     self.find("log", Some(key), None, reason);
                 }
             }
-            before = first;
+            before.clear();
+            before.extend(first);
         })?;
         if count.lost > 0 {
             let blocks = count.lost;
@@ -215,7 +217,10 @@ impl Chunk {
         }
         let Err(error) = rows.status() else { return Ok(Read::End) };
         if self.holes.is_none() {
-            self.holes = Some(holes(db, name)?);
+            match holes(db, name) {
+                Ok(holes) => self.holes = Some(holes),
+                Err(error) => return Ok(Read::Unreadable(error.to_string())),
+            }
         }
         let holes = self.holes.as_mut().expect("it was just filled");
         match holes.iter().position(|hole| hole.up_to >= self.from) {

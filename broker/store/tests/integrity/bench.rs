@@ -45,8 +45,12 @@ pub(crate) struct Open {
 }
 
 pub(crate) fn try_open(dir: &Path) -> Result<Open, Error> {
+    try_open_with(dir, &Options::default())
+}
+
+pub(crate) fn try_open_with(dir: &Path, options: &Options) -> Result<Open, Error> {
     let (sender, ends) = channel();
-    let (rocks, recovered) = Rocks::open(dir, &Options::default(), Ends(sender))?;
+    let (rocks, recovered) = Rocks::open(dir, options, Ends(sender))?;
     Ok(Open { rocks, recovered, ends })
 }
 
@@ -221,12 +225,17 @@ pub(crate) fn quarantined(dir: &Path) -> String {
 
 /// The positions of all messages in the log, from `from` on, page by page.
 pub(crate) fn positions(store: &Open, from: u64) -> Vec<u64> {
+    positions_of(store, from, "#")
+}
+
+/// Those of the messages that a filter matches.
+pub(crate) fn positions_of(store: &Open, from: u64, filter: &str) -> Vec<u64> {
     let mut replay = Replay {
         session: SessionKey::default(),
         number: 0,
         client_id: ClientId::from("me"),
         from: Position(from),
-        filters: vec![(Box::from("#"), Position::ZERO)].into(),
+        filters: vec![(Box::from(filter), Position::ZERO)].into(),
         positions: Vec::new(),
         messages_max: 1000,
         bytes_max: 1 << 20,

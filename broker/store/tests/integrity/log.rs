@@ -2,12 +2,16 @@
 
 use std::path::Path;
 
-use flotilla_core::turn::{Append, Batch};
-use flotilla_store::verify_closed;
+use flotilla_core::record::{SessionRecord, Start};
+use flotilla_core::turn::{Append, Batch, Write};
+use flotilla_store::{Options, SegmentLimits, verify_closed};
 use rocksdb::{DB, IteratorMode};
 use tempfile::TempDir;
 
-use crate::bench::{flip, flush, message, open, positions, quarantined, tables, tamper};
+use crate::bench::{
+    flip, flush, message, open, positions, positions_of, quarantined, session, tables, tamper,
+    try_open_with,
+};
 
 const FAMILY: &str = "log/t";
 
@@ -90,6 +94,37 @@ fn a_missing_block() {
     assert_told_once(dir.path(), 6, 9);
 }
 
+/// The last block of a partition is missing, and the next one was written without it: the index names
+/// it, that block does not. What it names instead is still there.
+#[test]
+fn a_missing_block_that_only_the_index_names() {
+    let segment = SegmentLimits { messages: 6, ..SegmentLimits::default() };
+    let options = Options { segment, ..Options::default() };
+    let dir = TempDir::new().unwrap();
+    let store = try_open_with(dir.path(), &options).unwrap();
+    for n in 0..3 {
+        store.commit(one(n, 100));
+    }
+    for _ in 3..9 {
+        let message = message("other", b"");
+        let appends = vec![Append { message, targets: Vec::new() }];
+        store.commit(Batch { appends, ..Batch::default() });
+    }
+    // Whoever asks the index writes it.
+    assert_eq!(positions_of(&store, 1, "t/x"), [1, 2, 3]);
+    store.close();
+    change(dir.path(), 2, |db, key, _| db.delete_cf(&db.cf_handle(FAMILY).unwrap(), key).unwrap());
+    let store = try_open_with(dir.path(), &options).unwrap();
+    assert_eq!(store.commit(one(9, 100)), 11);
+    for _ in 0..2 {
+        assert_eq!(positions_of(&store, 1, "t/x"), [1, 2, 10]);
+        assert_eq!(positions(&store, 1), [1, 2, 4, 5, 6, 7, 8, 9, 10]);
+    }
+    assert_eq!(store.damage(), [("log", 1)]);
+    store.close();
+    assert!(verify_closed(dir.path(), &|_| true).unwrap().is_whole());
+}
+
 #[test]
 fn a_block_in_the_wrong_place() {
     let dir = filled(9, 100);
@@ -159,6 +194,64 @@ fn a_damaged_table() {
         store.close();
         assert!(quarantined(dir.path()).contains("cannot be read in"));
     }
+}
+
+/// Two parts of two tables, the higher one met first: what lies between them is still found.
+#[test]
+fn damage_below_what_is_known() {
+    // What is sealed is not read when the store is opened.
+    let segment = SegmentLimits { messages: 10, ..SegmentLimits::default() };
+    let options = Options { segment, ..Options::default() };
+    let dir = TempDir::new().unwrap();
+    for half in 0..2 {
+        let store = try_open_with(dir.path(), &options).unwrap();
+        for n in 0..60 {
+            store.commit(one(60 * half + n, 8000));
+        }
+        assert!(!positions_of(&store, 1, "t/x").is_empty());
+        store.close();
+        flush(dir.path());
+    }
+    let files = tables(dir.path(), FAMILY);
+    assert_eq!(files.len(), 2);
+    for file in files {
+        flip(&file, file.metadata().unwrap().len() as usize / 2);
+    }
+    let store = open(dir.path());
+    let expected = positions(&store, 1);
+    assert!((60..120).contains(&expected.len()), "{expected:?}");
+    store.close();
+    let store = open(dir.path());
+    positions(&store, 61);
+    assert_eq!(positions(&store, 1), expected);
+    assert_eq!(store.damage(), [("log", 2)]);
+}
+
+/// A message must not get a position that a session passes over.
+#[test]
+fn missing_blocks_before_a_subscription() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let mut record = session("me");
+    record.subscriptions[0].start = Start::InBatch(0);
+    let put = |record: &SessionRecord| Batch {
+        writes: vec![Write::PutSession(Box::new(record.clone()))],
+        ..Batch::default()
+    };
+    store.commit(put(&record));
+    for n in 0..5 {
+        store.commit(one(n, 100));
+    }
+    record.revision = 2;
+    store.commit(put(&record));
+    store.close();
+    for _ in 1..5 {
+        change(dir.path(), 1, |db, key, _| {
+            db.delete_cf(&db.cf_handle(FAMILY).unwrap(), key).unwrap();
+        });
+    }
+    let store = open(dir.path());
+    assert_eq!((store.recovered.end.0, store.damage()), (6, vec![("log", 1)]));
 }
 
 /// What can be made again is made again.

@@ -2,6 +2,7 @@
 
 use flotilla_core::id::{ClientId, Position};
 use flotilla_core::message::Message;
+use flotilla_core::record::Start;
 use flotilla_core::turn::{Batch, Write};
 use flotilla_mqtt::PacketId;
 use flotilla_store::Engine;
@@ -34,7 +35,9 @@ fn a_damaged_session_is_lost_alone() {
         assert!(told.contains(part), "no {part} in {told}");
     }
     // The client comes back: its session begins anew, and nothing of the old one is left.
-    let again = Write::PutSession(Box::new(session(&client(4))));
+    let mut again = session(&client(4));
+    again.subscriptions[0].start = Start::InBatch(0);
+    let again = Write::PutSession(Box::new(again));
     store.commit(Batch { writes: vec![again], ..Batch::default() });
     store.close();
     let store = open(dir.path());
@@ -51,6 +54,7 @@ fn a_damaged_cursor_goes_back_and_not_away() {
     let store = open(dir.path());
     let mut record = session(&client(3));
     record.revision = 2;
+    record.subscriptions[0].start = Start::InBatch(0);
     record.disconnected_at_ms = Some(1);
     record.sent_up_to = Position(9);
     record.unacknowledged = vec![(PacketId::new(1).unwrap(), Position(7))];
