@@ -118,6 +118,19 @@ pub enum Error {
         /// What does not hold.
         reason: String,
     },
+    /// The write-ahead log is not what was written.
+    #[error(
+        "the write-ahead log is damaged in {file} at byte {offset}: {reason}; check the disk, then \
+         start the broker again: it keeps what is behind the damage"
+    )]
+    DamagedWriteAhead {
+        /// Which file of it.
+        file: String,
+        /// Where in it.
+        offset: u64,
+        /// What does not hold.
+        reason: String,
+    },
     /// A record is not what was written.
     #[error(
         "the {kind} record of '{key}' is damaged: {reason}; check the disk, and restore the data \
@@ -225,6 +238,7 @@ impl Error {
             self,
             Self::Damaged { .. }
                 | Self::DamagedRecord { .. }
+                | Self::DamagedWriteAhead { .. }
                 | Self::Gap { .. }
                 | Self::WentBack { .. }
                 | Self::NewerFormat { .. }

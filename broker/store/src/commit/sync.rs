@@ -28,7 +28,14 @@ impl<Y: Syncer, K: CommitSink> SyncThread<Y, K> {
                 continue;
             }
             let took = began.elapsed();
-            self.shared.lock().counters.syncs.add_duration(took);
+            let mut queue = self.shared.lock();
+            if queue.is_healing {
+                // Nobody knows yet whether the storage that was synced has it.
+                queue.unsynced.put_back(unsynced);
+                continue;
+            }
+            queue.counters.syncs.add_duration(took);
+            drop(queue);
             if !unsynced.waiting.is_empty() {
                 lock(&self.sink).synced(&unsynced.waiting);
             }

@@ -446,6 +446,24 @@ fn commits_go_on_while_a_sync_runs_and_one_sync_serves_all_of_them() {
     assert_eq!((begun.iter().count(), all(&told)), (0, vec![]));
 }
 
+/// What was synced may be a storage that was opened anew, and has less.
+#[test]
+fn nothing_is_reported_synced_while_the_storage_fails() {
+    let ((syncs, begun), (open, gate)) = (channel(), channel());
+    let storage = telling_syncs(syncs, Some(gate));
+    let (committer, told) = start(storage.clone(), None);
+    committer.submit(urgent(1));
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::Committed(vec![1], 2)));
+    begun.recv_timeout(DEADLINE).unwrap();
+    storage.script().faults.push_back(Fault::Damage);
+    committer.submit(batch(2));
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::State("failing")));
+    drop(open);
+    assert_eq!(committer.close(), Err(damage()));
+    drop(committer);
+    assert_eq!(all(&told), []);
+}
+
 #[test]
 fn a_sync_is_reported_to_each_shard_behind_its_commits() {
     let (committer, told) = start(Scripted::default(), None);

@@ -98,7 +98,7 @@ impl Blocks {
     }
 
     fn make(&mut self, name: &str, store: &Store) -> Result<usize, Error> {
-        let partition = store.partitions.make(&store.db(), name)?;
+        let partition = store.partitions.make(&store.own_db(), name)?;
         self.open.push(Open::new(partition));
         self.by_name.insert(Box::from(name), self.open.len() - 1);
         Ok(self.open.len() - 1)
@@ -135,7 +135,7 @@ impl Open {
             return;
         }
         let first = self.builder.first();
-        let db = store.db();
+        let db = store.own_db();
         let family = family(&db, &self.partition.family);
         changes.put_cf(&family, keys::first(first), self.builder.finish(self.previous));
         self.previous = first;

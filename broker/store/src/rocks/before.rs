@@ -159,7 +159,7 @@ fn is_new(dir: &Path) -> bool {
 }
 
 /// The list of files: RocksDB takes a record that is cut off for the end of the list.
-fn check_manifest(dir: &Path) -> Result<(), Error> {
+pub(super) fn check_manifest(dir: &Path) -> Result<(), Error> {
     let current = fs::read_to_string(dir.join("CURRENT")).unwrap_or_default();
     let name = manifest_in(&current);
     let Some(name) = name.filter(|name| dir.join(name).is_file()) else {

@@ -207,7 +207,7 @@ impl<K: CommitSink> Work<K> {
         let is_known = failed.is_some() && failed == self.failed;
         self.failed = failed;
         match outcome {
-            // The store is being closed.
+            // The store is being closed, or opened anew.
             Err(Error::Closed) => {}
             Err(error) if !is_known => self.sink.cleaned(Err(error)),
             Ok(Some(cleaned)) => self.sink.cleaned(Ok(cleaned)),
@@ -217,7 +217,7 @@ impl<K: CommitSink> Work<K> {
 
     /// What is there when the store was opened.
     fn look(&self) -> Result<(), Error> {
-        let db = self.store.db();
+        let db = self.store.db()?;
         let moment = Moment::of(&db);
         let survey = survey(&self.store, &moment)?;
         lock(&self.store.cleaning.known).size = size(&moment, &survey)?;
@@ -229,7 +229,7 @@ impl<K: CommitSink> Work<K> {
         self.began = Instant::now();
         let store = Arc::clone(&self.store);
         let _watch = Watch::begin(&store.cleaning);
-        let db = store.db();
+        let db = store.db()?;
         let moment = Moment::of(&db);
         let survey = survey(&store, &moment)?;
         // It may have waited for those who index.
@@ -237,7 +237,7 @@ impl<K: CommitSink> Work<K> {
         lock(&store.cleaning.known).size = size(&moment, &survey)?;
         let unix_ms = unix_ms();
         let allowed = self.rules.at(unix_ms);
-        let is_over = || self.is_closed.load(Ordering::Relaxed);
+        let is_over = || self.is_closed.load(Ordering::Relaxed) || store.database.is_wanted();
         if !self.is_worth_it(&moment, &survey, allowed)? {
             return Ok(None);
         }
@@ -436,7 +436,7 @@ fn runs(segments: &[(Position, Position)]) -> Vec<(Position, Position)> {
 
 /// What lies in the log of an open store.
 pub(super) fn backlog(store: &Store, rules: Rules, most: Option<usize>) -> Result<Backlog, Error> {
-    let db = store.db();
+    let db = store.db()?;
     let moment = Moment::of(&db);
     let survey = survey(store, &moment)?;
     let unix_ms = unix_ms();

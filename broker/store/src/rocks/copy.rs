@@ -23,7 +23,7 @@ impl Rocks {
     /// # Errors
     /// When something cannot be read or written. What was written so far is left in `to`.
     pub fn copy(&self, to: &Path) -> Result<(), Error> {
-        let db = self.store.db();
+        let db = self.store.db()?;
         Checkpoint::new(&*db)
             .and_then(|checkpoint| checkpoint.create_checkpoint_with_log_size(to, NO_FLUSH))
             .map_err(|error| Error::NoCopy { to: to.to_path_buf(), reason: error.into_string() })?;

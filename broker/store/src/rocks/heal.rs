@@ -4,17 +4,19 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 use std::time::Duration;
 
 use rocksdb::DB;
 
-use super::before::Before;
+use super::before::{Before, check_manifest};
 use super::options::Options;
 use super::{open, unreadable, unwritable};
 use crate::error::Error;
 use crate::files::sums;
+use crate::files::wal::{Fault, Wal};
 use crate::keys;
 use crate::recover::family;
 use crate::state::Space;
@@ -33,6 +35,10 @@ pub(super) struct Database {
     /// Whoever reads or writes holds it for as long as that takes; exclusively, whoever opens it
     /// anew. `None`: that failed, and is tried again.
     db: RwLock<Option<DB>>,
+    /// Somebody waits to open it anew: who would hold it for long gives up.
+    is_wanted: AtomicBool,
+    /// Nobody must wait for it any more.
+    is_closing: AtomicBool,
     dir: PathBuf,
     options: Options,
 }
@@ -51,7 +57,8 @@ impl Deref for Opened<'_> {
 impl Database {
     pub(super) fn new(db: DB, dir: &Path, options: &Options) -> Self {
         let (dir, options) = (dir.to_path_buf(), options.clone());
-        Self { db: RwLock::new(Some(db)), dir, options }
+        let (is_wanted, is_closing) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { db: RwLock::new(Some(db)), is_wanted, is_closing, dir, options }
     }
 
     /// Where it is.
@@ -60,20 +67,41 @@ impl Database {
     }
 
     /// The database; waits while it is opened anew.
-    pub(super) fn get(&self) -> Opened<'_> {
+    ///
+    /// # Errors
+    /// When it is closed instead.
+    pub(super) fn get(&self) -> Result<Opened<'_>, Error> {
         loop {
             let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
             if db.is_some() {
-                return Opened(db);
+                return Ok(Opened(db));
             }
             drop(db);
+            if self.is_closing.load(Ordering::Acquire) {
+                return Err(Error::Closed);
+            }
             thread::sleep(LOOKS_AGAIN);
         }
     }
 
+    /// The database, for the thread that opens it anew: it does nothing else before that succeeds.
+    pub(super) fn own(&self) -> Opened<'_> {
+        Opened(self.db.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether somebody waits to open it anew.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
+    }
+
+    /// Whoever waits for it while it cannot be opened waits no longer.
+    pub(super) fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+    }
+
     /// Forces all that was written to the disk.
     pub(super) fn sync(&self) -> Result<(), Error> {
-        self.get().flush_wal(true).map_err(|error| {
+        self.get()?.flush_wal(true).map_err(|error| {
             mark_unsynced(&self.dir);
             unwritable(error)
         })
@@ -82,14 +110,34 @@ impl Database {
     /// Opens the database anew. What is in it then is on the disk: whatever was said of the pages
     /// of the write-ahead log, what they hold is written again, to tables.
     pub(super) fn reopen(&self) -> Result<(), Error> {
+        self.is_wanted.store(true, Ordering::Relaxed);
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        self.is_wanted.store(false, Ordering::Relaxed);
         // The old one must be closed before; one that fails to open is tried again.
         *db = None;
+        // In place of one that is gone RocksDB would make a new one.
+        check_manifest(&self.dir)?;
+        self.check_write_ahead()?;
         let before = Before { unclean: None, skips_damage: false, flushes: true };
         *db = Some(open::open(&self.dir, &self.options, &before)?.db);
         // Without this its settings are only not checked.
         let _ = sums::write(&self.dir);
         clear_unsynced(&self.dir)
+    }
+
+    /// Behind damage RocksDB would throw away what is whole, and then the files. The next start sets
+    /// the damage aside first.
+    fn check_write_ahead(&self) -> Result<(), Error> {
+        let wal = Wal::read(&self.dir).map_err(|error| Error::Unwritable {
+            reason: format!("its write-ahead log cannot be read: {error}"),
+        })?;
+        for fault in wal.faults() {
+            if let Fault::Damaged(file, broken) = fault {
+                let (file, reason) = (file.name(), broken.reason.to_owned());
+                return Err(Error::DamagedWriteAhead { file, offset: broken.offset, reason });
+            }
+        }
+        Ok(())
     }
 
     /// Room on the disk.
@@ -132,4 +180,53 @@ pub(super) fn last_commit(db: &DB) -> Result<u64, Error> {
         key: "commit".into(),
         reason: "it is not a number".into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database(dir: &Path) -> Database {
+        let options = Options::default();
+        let before = Before { unclean: None, skips_damage: false, flushes: false };
+        let opened = open::open(dir, &options, &before).unwrap();
+        Database::new(opened.db, dir, &options)
+    }
+
+    #[test]
+    fn nobody_waits_for_a_database_that_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = database(dir.path());
+        let (current, away) = (dir.path().join("CURRENT"), dir.path().join("away"));
+        fs::rename(&current, &away).unwrap();
+        assert!(database.reopen().is_err());
+        assert!(!current.exists(), "no new store in its place");
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| database.get().map(|_| ()));
+            database.close();
+            assert_eq!(waiting.join().unwrap(), Err(Error::Closed));
+        });
+        fs::rename(away, current).unwrap();
+        database.reopen().unwrap();
+        assert!(database.get().is_ok());
+    }
+
+    #[test]
+    fn a_damaged_write_ahead_log_is_left_to_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = database(dir.path());
+        for number in 0..100 {
+            let db = database.own();
+            db.put_cf(&family(&db, keys::META), format!("key-{number}"), [7; 100]).unwrap();
+        }
+        let wal = Wal::read(dir.path()).unwrap();
+        let path = wal.files.into_iter().max_by_key(|file| file.log.bytes).unwrap().path;
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let error = database.reopen().unwrap_err();
+        assert!(error.is_damage(), "{error}");
+        assert!(fs::read(&path).unwrap() == bytes, "nothing was changed");
+    }
 }

@@ -158,8 +158,11 @@ impl Rocks {
     }
 
     /// Lends the open database. Whoever wants to open it anew waits meanwhile, so be short.
-    pub(crate) fn with_db<T>(&self, with: impl FnOnce(&DB) -> T) -> T {
-        with(&self.store.db())
+    ///
+    /// # Errors
+    /// When it is closed.
+    pub(crate) fn with_db<T>(&self, with: impl FnOnce(&DB) -> T) -> Result<T, Error> {
+        Ok(with(&*self.store.db()?))
     }
 
     /// What lies in the log, and who holds it. `most`: also what would go next, and for whom: so
@@ -214,6 +217,7 @@ impl Engine for Rocks {
 
     fn close(&self) -> Result<(), Error> {
         self.is_closed.store(true, Ordering::Release);
+        self.store.database.close();
         self.cleaner.close();
         // Its writes are synced with the last commits.
         self.follower.close();
@@ -241,8 +245,13 @@ impl fmt::Debug for Rocks {
 }
 
 impl Store {
-    fn db(&self) -> heal::Opened<'_> {
+    fn db(&self) -> Result<heal::Opened<'_>, Error> {
         self.database.get()
+    }
+
+    /// For the commit thread.
+    fn own_db(&self) -> heal::Opened<'_> {
+        self.database.own()
     }
 
     /// The end of what is committed.

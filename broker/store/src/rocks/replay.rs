@@ -34,7 +34,10 @@ pub(super) fn replay(store: &Store, replays: &[Replay]) -> Vec<Result<Page, Erro
             None
         });
     }
-    let db = store.db();
+    let db = match store.db() {
+        Ok(db) => db,
+        Err(error) => return replays.iter().map(|_| Err(error.clone())).collect(),
+    };
     let planner = Planner { store, db: &db, partitions: &partitions, end };
     let mut waiting = in_order(light);
     while !waiting.is_empty() {

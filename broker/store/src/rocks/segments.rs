@@ -266,7 +266,7 @@ impl Drop for Follower {
 fn follow(store: &Store) {
     let tail = &store.tail;
     tail.is_woken.store(false, Ordering::Release);
-    let db = store.db();
+    let Ok(db) = store.db() else { return };
     match tail.up_to(store, &db, store.end()) {
         // Also when nothing came for an hour.
         Ok(mut open) => tail.seal_if_full(&mut open, store, &db),

@@ -51,7 +51,7 @@ struct Group {
 
 impl Writer {
     pub(super) fn new(store: Arc<Store>, options: &Options) -> Result<Self, Error> {
-        let (next, commits) = (store.end(), last_commit(&store.db())?);
+        let (next, commits) = (store.end(), last_commit(&store.own_db())?);
         let blocks = Blocks::new(&store, options);
         let (group, record) = (Group::default(), Vec::new());
         Ok(Self { store, next, commits, is_writing: false, group, blocks, record })
@@ -80,7 +80,7 @@ impl Writer {
             Write::PutCursor(id, cursor) => {
                 self.group.touches.push((id.clone(), Touch::Moved));
                 encode::put_cursor(id, *cursor, &mut self.record);
-                let db = self.store.db();
+                let db = self.store.own_db();
                 self.group.changes.merge_cf(&family(&db, keys::CURSORS), id.as_str(), &self.record);
             }
             Write::PutInbound(id, packet_id) => {
@@ -102,12 +102,12 @@ impl Writer {
                 // Cleaning may be adding to it: so nothing is read, and what is left may be 0.
                 let (key, told) = (id.as_str(), i64::try_from(*told).unwrap_or(i64::MAX));
                 encode::put_overtaken(key.as_bytes(), -told, &mut self.record);
-                let db = self.store.db();
+                let db = self.store.own_db();
                 self.group.changes.merge_cf(&family(&db, keys::OVERTAKEN), key, &self.record);
             }
             Write::PutRetained(message) => {
                 encode::put_retained(message, &mut self.record);
-                let db = self.store.db();
+                let db = self.store.own_db();
                 self.group.changes.put_cf(
                     &family(&db, keys::RETAINED),
                     message.topic(),
@@ -126,17 +126,17 @@ impl Writer {
             // What was written for an ended session must not become the new one's.
             self.delete_exchanges(id)?;
             encode::put_cursor(id, first, &mut self.record);
-            let db = self.store.db();
+            let db = self.store.own_db();
             self.group.changes.put_cf(&family(&db, keys::CURSORS), id.as_str(), &self.record);
         }
         encode::put_session(record, first, &mut self.record);
-        let db = self.store.db();
+        let db = self.store.own_db();
         self.group.changes.put_cf(&family(&db, keys::SESSIONS), id.as_str(), &self.record);
         Ok(())
     }
 
     fn put_exchange(&mut self, id: &ClientId, name: &'static str, key: Vec<u8>) {
-        let db = self.store.db();
+        let db = self.store.own_db();
         self.group.changes.put_cf(&family(&db, name), &key, &self.record);
         self.group.exchanges.entry(id.clone()).or_default().push((name, key));
     }
@@ -148,7 +148,7 @@ impl Writer {
             self.delete(name, &key);
         }
         for name in [keys::INBOUND, keys::OUTBOUND] {
-            let db = self.store.db();
+            let db = self.store.own_db();
             let family = family(&db, name);
             let mut options = ReadOptions::default();
             options.set_iterate_upper_bound(keys::after_client(id.as_str()));
@@ -164,7 +164,7 @@ impl Writer {
     }
 
     fn delete(&mut self, name: &'static str, key: &[u8]) {
-        let db = self.store.db();
+        let db = self.store.own_db();
         self.group.changes.delete_cf(&family(&db, name), key);
     }
 }
@@ -179,7 +179,7 @@ impl Storage for Writer {
         }
         let has_changes = !batch.appends.is_empty() || !batch.writes.is_empty();
         if self.group.changes.is_empty() && has_changes {
-            let db = self.store.db();
+            let db = self.store.own_db();
             let number = (self.commits + 1).to_be_bytes();
             self.group.changes.put_cf(&family(&db, keys::META), keys::COMMIT, number);
         }
@@ -201,7 +201,7 @@ impl Storage for Writer {
         if !changes.is_empty() {
             let _cleaner_waits = self.store.cleaning.commit(touches);
             self.is_writing = true;
-            self.store.db().write(changes).map_err(unwritable)?;
+            self.store.own_db().write(changes).map_err(unwritable)?;
             self.commits += 1;
         }
         Ok(self.committed())
@@ -209,7 +209,7 @@ impl Storage for Writer {
 
     fn heal(&mut self) -> Result<Option<Position>, Error> {
         self.store.database.reopen()?;
-        let found = last_commit(&self.store.db())?;
+        let found = last_commit(&self.store.own_db())?;
         if found < self.commits {
             let (dir, expected) = (self.store.database.dir().to_path_buf(), self.commits);
             return Err(Error::WentBack { dir, found, expected });
@@ -247,7 +247,7 @@ impl commit::Syncer for Syncer {
 
 fn stored_revision(store: &Store, id: &ClientId) -> Result<Option<u64>, Error> {
     let key = id.as_str().as_bytes();
-    let db = store.db();
+    let db = store.own_db();
     let sessions = family(&db, keys::SESSIONS);
     let Some(sealed) = db.get_pinned_cf(&sessions, key).map_err(unreadable)? else {
         return Ok(None);

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 
-use rocksdb::DB;
-
-use super::Check;
+use super::{Check, Lend};
 use crate::error::Error;
 use crate::files::log;
 use crate::files::sums::{self, Sums};
@@ -105,9 +103,9 @@ impl Check<'_> {
     }
 
     /// Every table that is in use; without a database, every one that is there.
-    pub(super) fn tables(&self, db: Option<&DB>) -> Result<(), Error> {
-        let names: Vec<String> = match db {
-            Some(db) => live(db)?.into_iter().collect(),
+    pub(super) fn tables(&self, lend: Option<Lend<'_>>) -> Result<(), Error> {
+        let names: Vec<String> = match lend {
+            Some(lend) => live(lend)?.into_iter().collect(),
             None => self.all_tables()?,
         };
         for (done, name) in names.iter().enumerate() {
@@ -125,7 +123,8 @@ impl Check<'_> {
                     }
                 }
                 // Compaction may have replaced it since.
-                Err(_) if db.is_some_and(|db| live(db).is_ok_and(|it| !it.contains(name))) => {}
+                Err(_)
+                    if lend.is_some_and(|lend| live(lend).is_ok_and(|it| !it.contains(name))) => {}
                 Err(error) => self.find_once("table", name, error.to_string()),
             }
         }
@@ -147,9 +146,10 @@ impl Check<'_> {
     }
 }
 
-fn live(db: &DB) -> Result<BTreeSet<String>, Error> {
-    let files = db.live_files().map_err(unreadable)?;
-    Ok(files.into_iter().map(|file| file.name.trim_start_matches('/').to_owned()).collect())
+fn live(lend: Lend<'_>) -> Result<BTreeSet<String>, Error> {
+    let mut files = Ok(Vec::new());
+    lend(&mut |db| files = db.live_files().map_err(unreadable))?;
+    Ok(files?.into_iter().map(|file| file.name.trim_start_matches('/').to_owned()).collect())
 }
 
 /// Which keys, and what they are part of.

@@ -96,9 +96,16 @@ pub fn verify_closed(dir: &Path, told: &dyn Fn(&str) -> bool) -> Result<Report, 
             None
         }
     };
-    check.tables(db.as_ref())?;
-    if let Some(db) = &db {
-        check.records(&|with| with(db))?;
+    match &db {
+        Some(db) => {
+            let lend = |with: &mut dyn FnMut(&DB)| {
+                with(db);
+                Ok(())
+            };
+            check.tables(Some(&lend))?;
+            check.records(&lend)?;
+        }
+        None => check.tables(None)?,
     }
     Ok(check.finish())
 }
@@ -112,14 +119,14 @@ impl Rocks {
     pub fn verify(&self, told: &dyn Fn(&str) -> bool) -> Result<Report, Error> {
         let check = Check::new(self.dir(), told, true);
         check.logs()?;
-        self.with_db(|db| check.tables(Some(db)))?;
+        check.tables(Some(&|with| self.with_db(|db| with(db))))?;
         check.records(&|with| self.with_db(|db| with(db)))?;
         Ok(check.finish())
     }
 }
 
 /// Lets something be done with the open database; another thread may wait for it in between.
-type Lend<'a> = &'a dyn Fn(&mut dyn FnMut(&DB));
+type Lend<'a> = &'a dyn Fn(&mut dyn FnMut(&DB)) -> Result<(), Error>;
 
 /// A check under way.
 struct Check<'a> {

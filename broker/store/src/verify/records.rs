@@ -25,7 +25,7 @@ impl Check<'_> {
     /// Reads every family from its first key to its last.
     pub(super) fn records(&self, lend: Lend<'_>) -> Result<(), Error> {
         let mut names = BTreeSet::new();
-        lend(&mut |db| names = families(db));
+        lend(&mut |db| names = families(db))?;
         for name in &names {
             match partition::name_in(name) {
                 Some(partition) => self.log(lend, name, partition.unwrap_or_default())?,
@@ -124,7 +124,7 @@ impl Check<'_> {
         let mut chunk = Chunk { from: Vec::new(), rows: 0, holes: None };
         loop {
             let mut read = Ok(Read::End);
-            lend(&mut |db| read = chunk.read(db, name, row));
+            lend(&mut |db| read = chunk.read(db, name, row))?;
             match read? {
                 Read::More => self.tell(|| format!("{name}: {} records", chunk.rows))?,
                 Read::End => return Ok(()),
