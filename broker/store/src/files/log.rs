@@ -162,14 +162,28 @@ fn search(block: &[u8], at: usize, found: &mut LogFile) {
         return;
     }
     let is_elsewhere = broken.offset < found.bytes;
-    // A block begins with a record; within one nothing says where the next begins.
-    let starts = if is_elsewhere { 0..1 } else { at + 1..block.len() };
-    for start in starts {
-        if record(&block[start.min(block.len())..]).is_ok() {
-            broken.valid_behind = Some(found.bytes + start as u64);
-            return;
-        }
-    }
+    let next = match is_elsewhere {
+        // A block begins with a record.
+        true => record(block).is_ok().then_some(0),
+        false => behind(&block[at..]).map(|behind| at + behind),
+    };
+    broken.valid_behind = next.map(|next| found.bytes + next as u64);
+}
+
+/// Where a valid record begins behind the one at the beginning of `rest`, which does not hold; `None`:
+/// only the next block may tell. Looks where the length says, or where it would say if one of its
+/// bits had flipped, and nowhere in between: what looks like a record there is what a client wrote.
+pub(super) fn behind(rest: &[u8]) -> Option<usize> {
+    let (&[a, b, c, d, low, high, kind], bytes) = rest.split_first_chunk::<HEADER>()?;
+    let len = u16::from_le_bytes([low, high]);
+    let fits = |len: &u16| {
+        let bytes = bytes.get(..usize::from(*len));
+        bytes.is_some_and(|bytes| masked(kind, bytes).to_le_bytes() == [a, b, c, d])
+    };
+    // The checksum does not cover the length, so it tells which one was written.
+    let flipped = (0..u16::BITS).map(|bit| len ^ 1 << bit).filter(fits);
+    let starts = flipped.chain([len]).map(|len| HEADER + usize::from(len));
+    starts.into_iter().find(|&start| rest.get(start..).is_some_and(|rest| record(rest).is_ok()))
 }
 
 fn has_hole(rest: &[u8]) -> bool {
@@ -277,6 +291,20 @@ pub(crate) mod tests {
             if bit / 8 < before {
                 prop_assert!(broken.valid_behind.is_some(), "{:?} {} {}", broken, bit / 8, before);
             }
+        }
+
+        /// A client's payload may look like a record, and the record that it is in may be cut off.
+        #[test]
+        fn what_a_client_wrote_is_no_record(before in 0_usize..200, cut in 0_usize..40) {
+            let forged = written(&[vec![7; 50]]);
+            let mut payload = vec![b'x'; before];
+            payload.extend(&forged);
+            payload.extend([b'y'; 40]);
+            let mut bytes = written(&[vec![1; 9], payload]);
+            bytes.truncate(bytes.len() - 1 - cut);
+            bytes.resize(2 * BLOCK, 0);
+            let broken = found(&bytes).broken.expect("the last record is cut off");
+            prop_assert_eq!(broken.valid_behind, None);
         }
 
         #[test]

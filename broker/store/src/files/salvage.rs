@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::log::{BLOCK, FIRST, HEADER, LAST, MIDDLE, WHOLE, fill, masked, record};
+use super::log::{BLOCK, FIRST, HEADER, LAST, MIDDLE, WHOLE, behind, fill, masked, record};
 
 /// Copies every record that is whole.
 pub(crate) fn salvage(mut file: impl Read, out: impl Write) -> io::Result<()> {
@@ -19,8 +19,7 @@ pub(crate) fn salvage(mut file: impl Read, out: impl Write) -> io::Result<()> {
         while rest.len() >= HEADER {
             let Ok((kind, bytes)) = record(rest) else {
                 open = None;
-                let next = (1..rest.len()).find(|&at| record(&rest[at..]).is_ok());
-                rest = next.map_or(&[], |at| &rest[at..]);
+                rest = behind(rest).map_or(&[], |at| &rest[at..]);
                 continue;
             };
             match (kind, open.take()) {
