@@ -1,5 +1,7 @@
 //! The broker as a process, with its data in a temporary directory.
 
+mod threads;
+
 use std::{
     fs,
     io::{Read, Write},
@@ -277,7 +279,10 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("--- the broker's threads wait for:\n{}---", waits(&self.running.child));
+            eprintln!(
+                "--- the broker's threads wait for:\n{}---",
+                threads::waits(&self.running.child)
+            );
         }
         self.running.stop();
         if thread::panicking() {
@@ -321,7 +326,7 @@ impl Running {
             Some((tcp, tls, operations))
         })();
         let Some((tcp, tls, operations)) = addresses else {
-            let waits = waits(&child);
+            let waits = threads::waits(&child);
             // Its log has ended, or it is too late.
             if log.has_ended() {
                 let ended = wait(&mut child, &log);
@@ -348,21 +353,6 @@ impl Running {
 pub fn new_home() -> TempDir {
     let home = tempfile::Builder::new().prefix("flotilla-test-").tempdir();
     home.expect("a temporary directory can be made")
-}
-
-/// What each thread of a process waits for, as far as the kernel says: a lock, or the disk.
-fn waits(process: &Child) -> String {
-    let tasks = fs::read_dir(format!("/proc/{}/task", process.id()));
-    let read = |task: &Path, file| fs::read_to_string(task.join(file)).unwrap_or_default();
-    let of = |task: &Path| {
-        let stack = read(task, "stack").lines().take(5).collect::<Vec<_>>().join(" ");
-        let (name, waits) = (read(task, "comm"), read(task, "wchan"));
-        format!("{}: {waits} {stack}\n", name.trim())
-    };
-    tasks.map_or_else(
-        |error| format!("{error}\n"),
-        |tasks| tasks.flatten().map(|task| of(&task.path())).collect(),
-    )
 }
 
 /// Ends the guard, then the broker: afterwards its process id may belong to another program.
