@@ -116,15 +116,24 @@ fn a_copy_taken_at_any_moment_has_each_message_or_its_loss() {
         let (rocks, is_over) = (Arc::clone(b.rocks()), Arc::clone(&is_over));
         let dir = copies.path().to_path_buf();
         thread::spawn(move || {
-            let mut count = 0;
-            while !is_over.load(Ordering::Acquire) && count < 60 {
-                rocks.copy(&dir.join(count.to_string())).expect("it can be copied");
-                count += 1;
+            let (mut count, mut cleanings, mut cleaned) = (0, 0, 0);
+            // As fast as it can; when cleaning takes its time, again each time it has cleaned.
+            while !is_over.load(Ordering::Acquire) && (count < 20 || cleanings < 6) {
+                let now = rocks.counters().cleaned.iter().sum::<u64>();
+                let has_cleaned = now != cleaned;
+                if has_cleaned || count < 20 {
+                    rocks.copy(&dir.join(count.to_string())).expect("it can be copied");
+                    count += 1;
+                } else {
+                    thread::yield_now();
+                }
+                cleanings += u32::from(has_cleaned);
+                cleaned = now;
             }
             count
         })
     };
-    let until = Instant::now() + Duration::from_secs(4);
+    let until = Instant::now() + DEADLINE;
     while Instant::now() < until && !copier.is_finished() {
         publish_old(&mut b);
     }
