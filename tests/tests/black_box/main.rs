@@ -26,6 +26,7 @@ mod publish;
 mod publish_format;
 mod redelivery;
 mod restart;
+mod resume_storm;
 mod retained;
 mod rumqttc_client;
 mod session;
