@@ -41,9 +41,17 @@ pub(crate) fn pump(
             Some(Resend::NoMore) => {}
             Some(Resend::Under(packet_id, was_sent)) => {
                 let Waiting { message, terms, .. } = &waiting;
-                if is_too_large(message, terms, connected, desk) {
+                let obstacle = if is_too_large(message, terms, connected, desk) {
                     // The client takes less than on its last connection ([MQTT-3.1.2-25]).
-                    desk.counters.drop_deliveries(DropReason::TooLarge, 1);
+                    Some(DropReason::TooLarge)
+                } else if !was_sent && message.is_expired(desk.now.unix_ms) {
+                    // It has an identifier, and never left ([MQTT-3.3.2-5]).
+                    Some(DropReason::Expired)
+                } else {
+                    None
+                };
+                if let Some(reason) = obstacle {
+                    desk.counters.drop_deliveries(reason, 1);
                     if let Some(position) = session.outbound.give_up(packet_id) {
                         exchange::release_on_disk(packet_id, position, session, desk, out);
                     }

@@ -4,6 +4,8 @@ use crate::bench::dialogue::{
     CONNACK, RESUMED, clean, id, persistent, puback, publish, send, subscribe, subscribe_with,
 };
 use crate::bench::{Bench, Wire};
+use flotilla_core::counters::DropReason;
+use flotilla_core::durability::Durability;
 use flotilla_core::limits::Limits;
 use flotilla_mqtt::{
     Ack, Connect, Disconnect, Packet, QoS, ReasonCode, Requested, SubscriptionOptions, Unsubscribe,
@@ -592,4 +594,29 @@ fn shut_down_while_a_record_is_on_its_way() {
     b.commit(usize::MAX);
     let record = &b.engine.session("s").expect("it is there").record;
     assert!(record.disconnected_at_ms.is_some(), "every session is written");
+}
+
+/// [MQTT-3.3.2-5]: a message that got a Packet Identifier and never left expires like any other.
+#[test]
+fn what_never_left_expires_although_it_has_an_identifier() {
+    let mut b = Bench::with_durability(1, Limits::default(), Durability::default());
+    let s = b.connect(0, persistent("s", 600));
+    b.next(s);
+    subscribe(&mut b, s, "#", QoS::ExactlyOnce);
+    let p = clean(&mut b, "p");
+    let mut expiring = publish("a", "1", QoS::ExactlyOnce, 1);
+    expiring.message_expiry_interval_s = Some(1);
+    (b.commits_at_once, b.syncs_at_once) = (false, false);
+    b.send(p, &Packet::Publish(expiring));
+    // The message is committed, then its identifier; neither is synced.
+    while b.commit(usize::MAX) | b.report() {}
+    assert_eq!(b.next(s), "", "its identifier is on its way to the disk");
+    b.cut(s);
+    (b.commits_at_once, b.syncs_at_once) = (true, true);
+    b.settle();
+    b.wait_ms(1_001);
+    let s = b.connect(0, persistent("s", 600));
+    assert_eq!(b.next(s), RESUMED);
+    assert_eq!(b.next(s), "");
+    assert_eq!(b.shards[0].counters().dropped[DropReason::Expired as usize], 1);
 }
