@@ -2,7 +2,7 @@
 //! allowed.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
@@ -27,6 +27,9 @@ pub(super) struct Deliveries<'a> {
     connection: Connection,
     /// QoS 2: messages between PUBLISH and PUBREL, with the connection they came on.
     held: HashMap<u16, (Serial, u32)>,
+    /// Those of a session that may have ended: a Clean Start was asked for, and nobody knows whether
+    /// the broker heard of it.
+    unsure: HashSet<u16>,
     seen: HashMap<Serial, Seen>,
     /// By publisher, topic, QoS: the highest number that came.
     highest: HashMap<(u32, Arc<str>, u8), u32>,
@@ -88,6 +91,7 @@ impl<'a> Deliveries<'a> {
             possible: HashMap::new(),
             connection: Connection::default(),
             held: HashMap::new(),
+            unsure: HashSet::new(),
             seen: HashMap::new(),
             highest: HashMap::new(),
             faults: Vec::new(),
@@ -104,6 +108,9 @@ impl<'a> Deliveries<'a> {
                 self.held.clear();
             }
             match what {
+                What::Connecting { clean: true, .. } => {
+                    self.unsure = self.held.keys().copied().collect();
+                }
                 What::Connected { session_present } => {
                     self.connection.number += 1;
                     self.connection.since = *at;
@@ -234,6 +241,7 @@ impl<'a> Deliveries<'a> {
                 }
                 return false;
             }
+            Some(_) if self.unsure.remove(&copy.packet_id) => {}
             Some((serial, _)) => {
                 self.fault(Kind::PacketIdInUse, copy, format!("by message {serial}"));
             }

@@ -239,6 +239,12 @@ fn qos_2_goes_on_under_its_packet_identifier() {
     let mut another = story();
     another.publishes(1, 2).publishes(2, 2).note("r", received(1, 2, false, 5));
     another.note("r", received(2, 2, false, 5)).expect(&[Kind::PacketIdInUse]);
+    // The session may be a new one, although there is one.
+    let mut unsure = story();
+    unsure.publishes(1, 2).publishes(2, 2).publishes(3, 2).note("r", received(1, 2, false, 5));
+    unsure.note("r", What::Connecting { clean: true, stays: true }).connects("r", true);
+    unsure.note("r", received(2, 2, false, 5)).expect(&[]);
+    unsure.note("r", received(3, 2, false, 5)).expect(&[Kind::PacketIdInUse]);
     let mut other_id = story();
     other_id.publishes(1, 2).note("r", received(1, 2, false, 5)).connects("r", true);
     other_id.note("r", received(1, 2, true, 6)).expect(&[Kind::DeliveredTwice]);
