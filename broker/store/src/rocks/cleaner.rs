@@ -17,13 +17,14 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use flotilla_core::id::{ClientId, Position};
 use flotilla_core::mail::Overtaken;
-use rocksdb::{DB, WriteBatch, WriteOptions};
+use rocksdb::{DB, DBPinnableSlice, WriteBatch, WriteOptions};
 
+use super::background::Background;
 use super::heal::mark_unsynced;
 use super::{Store, unreadable};
 use crate::clean::backlog::{self, Backlog};
@@ -119,47 +120,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The thread.
-pub(super) struct Cleaner {
-    is_closed: Arc<AtomicBool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Cleaner {
-    pub(super) fn start(
-        store: &Arc<Store>,
-        rules: Rules,
-        sink: impl CommitSink,
-    ) -> std::io::Result<Self> {
-        let is_closed = Arc::new(AtomicBool::new(false));
-        let work = Work {
-            store: Arc::clone(store),
-            rules,
-            sink,
-            is_closed: Arc::clone(&is_closed),
-            holders: Vec::new(),
-            began: Instant::now(),
-            failed: None,
-        };
-        let thread = thread::Builder::new().name("store-clean".into()).spawn(move || work.run())?;
-        Ok(Self { is_closed, thread: Mutex::new(Some(thread)) })
-    }
-
-    /// Ends the thread; what it has begun and not deleted stays.
-    pub(super) fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
-        if let Some(thread) = lock(&self.thread).take() {
-            thread.thread().unpark();
-            // It has nothing to say, and whoever opens the store anew needs it gone.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Cleaner {
-    fn drop(&mut self) {
-        self.close();
-    }
+/// Starts the thread. What it has begun and not deleted when it is ended stays.
+pub(super) fn start(
+    store: &Arc<Store>,
+    rules: Rules,
+    sink: impl CommitSink,
+) -> std::io::Result<Background> {
+    let store = Arc::clone(store);
+    Background::start("store-clean", move |is_closed| {
+        let (holders, began, failed) = (Vec::new(), Instant::now(), None);
+        Work { store, rules, sink, is_closed, holders, began, failed }.run();
+    })
 }
 
 /// What the thread owns.
@@ -299,11 +270,18 @@ impl<K: CommitSink> Work<K> {
 fn stands(moment: &Moment<'_>, floor: &Floor) -> Result<bool, Error> {
     // A subscription that is new since then begins above what was sealed.
     let Some(holder) = &floor.holder else { return Ok(false) };
-    let key = holder.client_id.as_str();
     let cursors = family(moment.db, keys::CURSORS);
-    let cursor = moment.snapshot.get_pinned_cf(&cursors, key).map_err(unreadable)?;
-    let cursor = cursor.and_then(|sealed| encode::cursor(key.as_bytes(), &sealed).ok());
-    Ok(cursor == Some(holder.cursor))
+    let sealed = moment.snapshot.get_pinned_cf(&cursors, holder.client_id.as_str());
+    Ok(cursor(&holder.client_id, sealed)? == Some(holder.cursor))
+}
+
+/// What was read as the cursor of a client; `None`: there is none, or it is damaged.
+fn cursor(
+    client_id: &ClientId,
+    sealed: Result<Option<DBPinnableSlice<'_>>, rocksdb::Error>,
+) -> Result<Option<Position>, Error> {
+    let sealed = sealed.map_err(unreadable)?;
+    Ok(sealed.and_then(|sealed| encode::cursor(client_id.as_str().as_bytes(), &sealed).ok()))
 }
 
 /// The time in which commits note what they do to sessions.
@@ -409,10 +387,8 @@ fn still_overtaken<'a>(
     let cursors = family(db, keys::CURSORS);
     let mut has_passed = HashSet::new();
     for one in overtaken.iter().filter(|one| touched.moved.contains(&one.client_id)) {
-        let key = one.client_id.as_str();
-        let cursor = db.get_pinned_cf(&cursors, key).map_err(unreadable)?;
-        let cursor = cursor.and_then(|sealed| encode::cursor(key.as_bytes(), &sealed).ok());
-        if cursor.is_some_and(|cursor| cursor >= end) {
+        let sealed = db.get_pinned_cf(&cursors, one.client_id.as_str());
+        if cursor(&one.client_id, sealed)?.is_some_and(|cursor| cursor >= end) {
             has_passed.insert(one.client_id.clone());
         }
     }

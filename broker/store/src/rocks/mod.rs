@@ -1,6 +1,7 @@
 //! The engine on RocksDB.
 
 mod appends;
+mod background;
 mod before;
 mod blocks;
 mod cleaner;
@@ -53,12 +54,13 @@ pub(crate) use lock::ClosedStore;
 pub(crate) use mark::NAME as MARK;
 pub(crate) use open::open_read_only;
 
-use cleaner::{Cleaner, Cleaning, Rules};
+use background::Background;
+use cleaner::{Cleaning, Rules};
 use heal::Database;
 use mark::Mark;
 use open::Opened;
 use partitions::Partitions;
-use segments::{Follower, Tail};
+use segments::Tail;
 use sink::SharedSink;
 use writer::Writer;
 
@@ -67,8 +69,8 @@ use writer::Writer;
 pub struct Rocks {
     store: Arc<Store>,
     committer: Committer,
-    follower: Follower,
-    cleaner: Cleaner,
+    follower: Background,
+    cleaner: Background,
     rules: Rules,
     is_closed: AtomicBool,
     dir: PathBuf,
@@ -147,9 +149,9 @@ impl Rocks {
         let sink = SharedSink::new(sink);
         let committer =
             Committer::start(writer, options.sync_interval, sink.clone()).map_err(no_thread)?;
-        let follower = Follower::start(&store).map_err(no_thread)?;
+        let follower = segments::start_follower(&store).map_err(no_thread)?;
         let rules = options.rules();
-        let cleaner = Cleaner::start(&store, rules, sink).map_err(no_thread)?;
+        let cleaner = cleaner::start(&store, rules, sink).map_err(no_thread)?;
         let is_closed = AtomicBool::new(false);
         let dir = dir.to_path_buf();
         let rocks =

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use flotilla_core::id::Position;
 use rocksdb::{DB, WriteBatch};
 
 use super::Store;
+use super::background::Background;
 use super::blocks::Blocks;
 use crate::block::Block;
 use crate::engine::FIRST;
@@ -224,42 +225,19 @@ pub(super) fn sealed_end(db: &DB) -> Position {
     FIRST
 }
 
-/// The thread that follows the commits.
-pub(super) struct Follower {
-    is_closed: Arc<AtomicBool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Follower {
-    pub(super) fn start(store: &Arc<Store>) -> std::io::Result<Self> {
-        let is_closed = Arc::new(AtomicBool::new(false));
-        let (following, ends) = (Arc::clone(store), Arc::clone(&is_closed));
-        let thread = thread::Builder::new().name("store-index".into()).spawn(move || {
-            while !ends.load(Ordering::Acquire) {
-                follow(&following);
-                thread::park_timeout(LOOKS_EVERY);
-            }
-        })?;
-        let _ = store.tail.thread.set(thread.thread().clone());
-        Ok(Self { is_closed, thread: Mutex::new(Some(thread)) })
-    }
-
-    /// Ends the thread. What is not indexed will be by the next start.
-    pub(super) fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            thread.thread().unpark();
-            // It has nothing to say, and whoever opens the store anew needs it gone.
-            let _ = thread.join();
+/// Starts the thread that follows the commits. What it has not indexed the next start will.
+pub(super) fn start_follower(store: &Arc<Store>) -> std::io::Result<Background> {
+    let following = Arc::clone(store);
+    let follower = Background::start("store-index", move |is_closed| {
+        while !is_closed.load(Ordering::Acquire) {
+            follow(&following);
+            thread::park_timeout(LOOKS_EVERY);
         }
+    })?;
+    if let Some(thread) = follower.thread() {
+        let _ = store.tail.thread.set(thread);
     }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.close();
-    }
+    Ok(follower)
 }
 
 /// Indexes what is there now.
