@@ -41,16 +41,7 @@ pub(crate) fn pump(
             Some(Resend::NoMore) => {}
             Some(Resend::Under(packet_id, was_sent)) => {
                 let Waiting { message, terms, .. } = &waiting;
-                let obstacle = if is_too_large(message, terms, connected, desk) {
-                    // The client takes less than on its last connection ([MQTT-3.1.2-25]).
-                    Some(DropReason::TooLarge)
-                } else if !was_sent && message.is_expired(desk.now.unix_ms) {
-                    // It has an identifier, and never left ([MQTT-3.3.2-5]).
-                    Some(DropReason::Expired)
-                } else {
-                    None
-                };
-                if let Some(reason) = obstacle {
+                if let Some(reason) = obstacle(message, terms, was_sent, connected, desk) {
                     desk.counters.drop_deliveries(reason, 1);
                     if let Some(position) = session.outbound.give_up(packet_id) {
                         exchange::release_on_disk(packet_id, position, session, desk, out);
@@ -163,14 +154,7 @@ fn send_new(
     out: &mut Turn,
 ) {
     let Waiting { position, message, terms } = waiting;
-    let obstacle = if message.is_expired(desk.now.unix_ms) {
-        Some(DropReason::Expired)
-    } else if is_too_large(&message, &terms, connected, desk) {
-        Some(DropReason::TooLarge)
-    } else {
-        None
-    };
-    if let Some(reason) = obstacle {
+    if let Some(reason) = obstacle(&message, &terms, false, connected, desk) {
         // [MQTT-3.1.2-25]: as if it had been sent; the queue goes on.
         session.outbound.skip();
         desk.counters.drop_deliveries(reason, 1);
@@ -234,6 +218,21 @@ fn publish<'a>(
         forwarded: message.forwarded(),
         ..Publish::new(message.topic(), message.payload())
     }
+}
+
+/// Why the message must not be sent. What has been sent before is sent again however old it is
+/// ([MQTT-3.3.2-5]), unless the client takes less than on its last connection ([MQTT-3.1.2-25]).
+fn obstacle(
+    message: &Message,
+    terms: &Terms,
+    was_sent: bool,
+    connected: &Connected,
+    desk: &Desk,
+) -> Option<DropReason> {
+    if !was_sent && message.is_expired(desk.now.unix_ms) {
+        return Some(DropReason::Expired);
+    }
+    is_too_large(message, terms, connected, desk).then_some(DropReason::TooLarge)
 }
 
 /// Whether the packet would be larger than the client takes ([MQTT-3.1.2-24]).

@@ -21,6 +21,15 @@ fn bench() -> (Bench, Wire, Wire, Wire) {
     (b, durable, other, p)
 }
 
+/// A client that cannot be told why, and must not be silent for more than 15 seconds.
+fn connect_old(b: &mut Bench) -> Wire {
+    let mut connect = Connect::new(Version::V3_1_1, "old");
+    connect.keep_alive_s = 10;
+    let old = b.connect(0, connect);
+    assert_eq!(b.next(old), CONNACK);
+    old
+}
+
 #[test]
 fn what_must_be_stored_is_refused() {
     let (mut b, durable, other, p) = bench();
@@ -95,10 +104,7 @@ fn consumers_and_new_sessions_go_on() {
 #[test]
 fn who_cannot_be_told_is_not_read_until_there_is_room() {
     let (mut b, durable, _, _) = bench();
-    let mut connect = Connect::new(Version::V3_1_1, "old");
-    connect.keep_alive_s = 10;
-    let old = b.connect(0, connect);
-    assert_eq!(b.next(old), CONNACK);
+    let old = connect_old(&mut b);
     b.store_changed(true);
     send(&mut b, old, "d/1", "0", QoS::AtMostOnce, 0);
     assert_eq!(b.next(durable), "PUBLISH q0 d/1=0", "QoS 0 needs no answer");
@@ -152,10 +158,7 @@ fn retained_messages_that_would_be_stored_for_a_subscription_are_refused() {
 #[test]
 fn who_was_not_read_is_heard_before_its_silence_counts() {
     let (mut b, durable, _, _) = bench();
-    let mut connect = Connect::new(Version::V3_1_1, "old");
-    connect.keep_alive_s = 10;
-    let old = b.connect(0, connect);
-    assert_eq!(b.next(old), CONNACK);
+    let old = connect_old(&mut b);
     b.store_changed(true);
     send(&mut b, old, "d/1", "1", QoS::AtLeastOnce, 1);
     b.wait_ms(14_999);
