@@ -264,13 +264,13 @@ fn distance_of(entry: &[u8; ENTRY]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use flotilla_core::message::MessageParts;
     use flotilla_mqtt::{Forwarded, QoS};
     use proptest::prelude::*;
 
-    fn message(topic: &str, addressee: &str, payload: &[u8]) -> Message {
+    pub(crate) fn message(topic: &str, addressee: &str, payload: &[u8]) -> Message {
         let parts = MessageParts {
             qos: QoS::AtLeastOnce,
             retain: false,

@@ -331,22 +331,10 @@ mod tests {
     use crate::block::Builder;
     use crate::hash::{filter_hash, topic_hash};
     use crate::segment::IndexPage;
-    use flotilla_core::message::{Message, MessageParts};
-    use flotilla_mqtt::{Forwarded, QoS};
+    use flotilla_core::message::Message;
 
     fn message(topic: &str, addressee: &str) -> Message {
-        let parts = MessageParts {
-            qos: QoS::AtLeastOnce,
-            retain: false,
-            topic,
-            publisher: "publisher",
-            addressee,
-            received_at_ms: 1,
-            expires_at_ms: None,
-            forwarded: Forwarded::EMPTY,
-            payload: b"",
-        };
-        Message::new(&parts, &mut Vec::new())
+        crate::block::tests::message(topic, addressee, b"")
     }
 
     fn add(growing: &mut Growing, name: Option<&str>, first: u64, messages: &[Message]) {

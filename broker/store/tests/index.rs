@@ -1,38 +1,23 @@
 //! What the index of the log promises: it spares reading, and never hides a message.
 
+mod ends;
+
 use std::fs;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use flotilla_core::id::{ClientId, Position, SessionKey, ShardId, Ticket};
+use flotilla_core::id::{ClientId, Position, SessionKey};
 use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::turn::{Append, Batch, Replay};
 use flotilla_mqtt::{Forwarded, QoS, topic};
-use flotilla_store::{CommitSink, Engine, Options, Rocks, SegmentLimits, State};
+use flotilla_store::{Engine, Options, Rocks, SegmentLimits};
 use rocksdb::{DB, IteratorMode};
 use tempfile::TempDir;
 
+use ends::Ends;
+
 const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Tells where the log ends after each commit.
-struct Ends(Sender<u64>);
-
-impl CommitSink for Ends {
-    fn committed(&mut self, _: Vec<(Batch, Position)>, end: Position) {
-        let _ = self.0.send(end.0);
-    }
-
-    fn synced(&mut self, _: &[(ShardId, Ticket)]) {}
-
-    fn refused(&mut self, batch: Batch) {
-        panic!("refused: {batch:?}");
-    }
-
-    fn state_changed(&mut self, state: &State) {
-        assert!(!matches!(state, State::Failing { .. }), "{state}");
-    }
-}
 
 /// With segments of 40 messages; nothing is cleaned, although no session wants anything.
 fn open(dir: &Path) -> (Rocks, Receiver<u64>, u64) {

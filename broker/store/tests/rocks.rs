@@ -1,41 +1,26 @@
 //! What only the engine on RocksDB promises.
 
+mod ends;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use flotilla_core::id::{ClientId, Position, SessionKey, ShardId, Ticket};
+use flotilla_core::id::{ClientId, Position, SessionKey, Ticket};
 use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::record::SessionRecord;
 use flotilla_core::turn::{Append, Batch, Page, Replay, Write};
 use flotilla_mqtt::{Forwarded, QoS};
-use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, State, copy_closed};
+use flotilla_store::{Engine, Error, Options, Recovered, Rocks, copy_closed};
 use rocksdb::{DB, IteratorMode};
 use tempfile::TempDir;
 
+use ends::Ends;
+
 const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Tells where the log ends after each commit.
-struct Ends(Sender<u64>);
-
-impl CommitSink for Ends {
-    fn committed(&mut self, _: Vec<(Batch, Position)>, end: Position) {
-        let _ = self.0.send(end.0);
-    }
-
-    fn synced(&mut self, _: &[(ShardId, Ticket)]) {}
-
-    fn refused(&mut self, batch: Batch) {
-        panic!("refused: {batch:?}");
-    }
-
-    fn state_changed(&mut self, state: &State) {
-        assert!(!matches!(state, State::Failing { .. }), "{state}");
-    }
-}
 
 fn try_open(
     dir: &Path,

@@ -8,6 +8,7 @@ mod cost;
 mod resume;
 mod verify;
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -230,21 +231,24 @@ fn fill(
     then(&mut store);
 }
 
+/// Runs this program with these arguments until it has said that it is done, and kills it.
+fn fill_and_kill(arguments: &[&OsStr]) {
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a child");
+    let stdout = child.stdout.take().expect("piped");
+    BufReader::new(stdout).lines().next().expect("filled").expect("text");
+    child.kill().expect("SIGKILL");
+    child.wait().expect("gone");
+}
+
 fn opening(dir: &Path) {
     for (how, one_by_one) in [("100 a batch", "0"), ("each a commit", "1")] {
         let dir = dir.join(how.replace(' ', "-"));
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .arg("fill")
-            .arg(&dir)
-            .arg(one_by_one)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a child");
-        let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout).lines().next().expect("filled").expect("text");
-        child.kill().expect("SIGKILL");
-        child.wait().expect("gone");
+        fill_and_kill(&["fill".as_ref(), dir.as_os_str(), one_by_one.as_ref()]);
         for after in ["SIGKILL", "a close", "a close"] {
             let began = Instant::now();
             let (store, recovered) = Store::open(&dir);

@@ -1,15 +1,13 @@
 //! What it costs to read the log for sessions that come back.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use flotilla_core::id::{ClientId, Position, SessionKey};
 use flotilla_core::turn::Replay;
 use flotilla_store::Engine;
 
-use super::{MILLION, Store, fill};
+use super::{MILLION, Store, fill, fill_and_kill};
 
 const TOPICS: u64 = 100_000;
 
@@ -111,16 +109,7 @@ pub(crate) fn storms(dir: &Path) {
 /// Opening and resuming with 10 GB of messages.
 pub(crate) fn backlog(dir: &Path) {
     let dir = dir.join("backlog");
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .args(["fill-backlog".as_ref(), dir.as_os_str()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a child");
-    let stdout = child.stdout.take().expect("piped");
-    BufReader::new(stdout).lines().next().expect("filled").expect("text");
-    child.kill().expect("SIGKILL");
-    child.wait().expect("gone");
+    fill_and_kill(&["fill-backlog".as_ref(), dir.as_os_str()]);
     for after in ["SIGKILL", "a close", "a close"] {
         let began = Instant::now();
         let (store, recovered) = Store::open(&dir);

@@ -2,40 +2,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use flotilla_core::id::{ClientId, Position, SessionKey, ShardId, Ticket};
+use flotilla_core::id::{ClientId, Position, SessionKey, Ticket};
 use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::record::{OutboundRecord, SessionRecord, Start, SubscriptionRecord};
 use flotilla_core::turn::{Append, Batch, Replay, Write};
 use flotilla_mqtt::{Forwarded, PacketId, QoS, SubscriptionOptions};
-use flotilla_store::{CommitSink, Engine, Error, Options, Recovered, Rocks, State};
+use flotilla_store::{Engine, Error, Options, Recovered, Rocks};
 use rocksdb::DB;
 use tempfile::TempDir;
+
+use crate::ends::Ends;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// Clients of a full store, and its messages.
 pub(crate) const CLIENTS: u64 = 500;
-
-/// Tells where the log ends after each commit.
-struct Ends(Sender<u64>);
-
-impl CommitSink for Ends {
-    fn committed(&mut self, _: Vec<(Batch, Position)>, end: Position) {
-        let _ = self.0.send(end.0);
-    }
-
-    fn synced(&mut self, _: &[(ShardId, Ticket)]) {}
-
-    fn refused(&mut self, batch: Batch) {
-        panic!("refused: {batch:?}");
-    }
-
-    fn state_changed(&mut self, state: &State) {
-        assert!(!matches!(state, State::Failing { .. }), "{state}");
-    }
-}
 
 /// An open store.
 pub(crate) struct Open {
