@@ -28,19 +28,21 @@ pub struct Router {
 
 /// A session that has or had a subscription, and where it lives.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Subscriber {
-    pub(crate) shard: ShardId,
-    pub(crate) session: SessionKey,
+pub struct Subscriber {
+    /// The shard that owns it.
+    pub shard: ShardId,
+    /// Which of that shard's.
+    pub session: SessionKey,
     /// Whether what it gets at QoS 1 and 2 goes through the log.
-    pub(crate) is_durable: bool,
+    pub is_durable: bool,
     /// Whether it has a connection, or is about to: else it reads the log when it has one, and
     /// needs to hear of nothing until then.
-    pub(crate) is_connected: bool,
+    pub is_connected: bool,
 }
 
 /// A session that gets a message.
 #[derive(Clone, Debug)]
-pub(crate) struct Match {
+pub struct Match {
     subscriber: SubscriberKey,
     pub(crate) terms: Terms,
 }
@@ -61,7 +63,8 @@ impl Router {
         self.retained.bytes()
     }
 
-    pub(crate) fn add(&mut self, subscriber: Subscriber) -> SubscriberKey {
+    /// Takes a session up that will have subscriptions.
+    pub fn add(&mut self, subscriber: Subscriber) -> SubscriberKey {
         self.subscribers.insert(subscriber)
     }
 
@@ -81,7 +84,8 @@ impl Router {
         self.subscribers.remove(key);
     }
 
-    pub(crate) fn subscribe(&mut self, key: SubscriberKey, filter: &str, wish: &Subscription) {
+    /// Adds a subscription to a valid filter, or replaces the subscriber's earlier one to it.
+    pub fn subscribe(&mut self, key: SubscriberKey, filter: &str, wish: &Subscription) {
         let entry = Entry { subscriber: key, options: wish.options, id: wish.id };
         self.trie.insert(filter, entry);
     }
@@ -97,7 +101,7 @@ impl Router {
 
     /// Fills `matches` with each session that gets a message published now, once a session
     /// ([MQTT-3.3.4-2]).
-    pub(crate) fn route(
+    pub fn route(
         &self,
         message: &Message,
         publisher: Option<SubscriberKey>,
@@ -166,7 +170,8 @@ impl Router {
         self.retained.next_expiry_ms()
     }
 
-    pub(crate) fn for_each_retained(&self, filter: &str, found: &mut impl FnMut(&Message)) {
+    /// Calls `found` with each retained message whose topic the filter matches, expired or not.
+    pub fn for_each_retained(&self, filter: &str, found: &mut impl FnMut(&Message)) {
         self.retained.for_each_match(filter, found);
     }
 }
