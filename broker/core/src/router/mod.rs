@@ -1,7 +1,9 @@
 //! Who gets a message: all subscriptions of all sessions, with the retained messages.
 
+mod level;
 mod retained;
 mod subscribers;
+mod tree;
 mod trie;
 
 use slotmap::SlotMap;
@@ -86,8 +88,7 @@ impl Router {
 
     /// Adds a subscription to a valid filter, or replaces the subscriber's earlier one to it.
     pub fn subscribe(&mut self, key: SubscriberKey, filter: &str, wish: &Subscription) {
-        let entry = Entry { subscriber: key, options: wish.options, id: wish.id };
-        self.trie.insert(filter, entry);
+        self.trie.insert(filter, Entry::new(key, wish.options, wish.id));
     }
 
     pub(crate) fn unsubscribe(&mut self, key: SubscriberKey, filter: &str) {
@@ -113,11 +114,14 @@ impl Router {
         self.trie.for_each_match(message.topic(), &mut |list: &Subscribers| {
             lists += 1;
             // [MQTT-3.8.3-3]: No Local.
-            let entries =
-                list.iter().filter(|e| !(e.options.no_local && Some(e.subscriber) == publisher));
-            matches.extend(entries.map(|e| Match {
+            let is_heard = |e: &Entry| !(e.no_local() && Some(e.subscriber) == publisher);
+            matches.extend(list.iter().filter(is_heard).map(|e| Match {
                 subscriber: e.subscriber,
-                terms: Terms::new(qos, retain, e.options, e.id),
+                terms: Terms {
+                    qos: qos.min(e.qos()),
+                    retain: retain && e.retain_as_published(),
+                    ids: e.id().into_iter().collect(),
+                },
             }));
         });
         // One list holds a subscriber once; only several filters can overlap.

@@ -1,72 +1,26 @@
-//! Topic Filters as a flat trie: one table of edges, one of nodes.
-
-use std::hash::{Hash, Hasher};
+//! The filters of all subscriptions, so that a topic finds those that match.
 
 use flotilla_mqtt::topic;
-use hashbrown::{Equivalent, HashMap};
 
 use crate::id::SubscriberKey;
 use crate::router::subscribers::{Entry, Subscribers};
+use crate::router::tree::{NodeId, ROOT, Tree};
 
-/// The filters of all subscriptions. A node is the front of some filter; an edge leads from it by
-/// one more Level. `+` and `#` have no edge but a place in the node, since every match looks there.
-#[derive(Debug)]
+/// A node of the tree is the front of some filter. `#` is no edge but has a place in the node, and
+/// `+` has both, since every match looks there.
+#[derive(Debug, Default)]
 pub(crate) struct Trie {
-    nodes: Vec<Node>,
-    edges: HashMap<Edge, NodeId>,
-    free: Vec<NodeId>,
+    tree: Tree<Front>,
 }
 
-type NodeId = u32;
-
-const ROOT: NodeId = 0;
-
 #[derive(Debug, Default)]
-struct Node {
+struct Front {
     /// Filters that end here.
     here: Subscribers,
     /// Filters that end here with a further `#`.
     below: Subscribers,
-    /// The edge `+`; `ROOT`: none.
+    /// The node of a further `+`; `ROOT`: none.
     plus: NodeId,
-    /// Edges in the table that start here.
-    edges: u32,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Edge {
-    parent: NodeId,
-    level: Box<str>,
-}
-
-struct EdgeRef<'a> {
-    parent: NodeId,
-    level: &'a str,
-}
-
-impl Hash for Edge {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        EdgeRef { parent: self.parent, level: &self.level }.hash(state);
-    }
-}
-
-impl Hash for EdgeRef<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.parent.hash(state);
-        self.level.hash(state);
-    }
-}
-
-impl Equivalent<Edge> for EdgeRef<'_> {
-    fn equivalent(&self, edge: &Edge) -> bool {
-        self.parent == edge.parent && self.level == &*edge.level
-    }
-}
-
-impl Default for Trie {
-    fn default() -> Self {
-        Self { nodes: vec![Node::default()], edges: HashMap::new(), free: Vec::new() }
-    }
 }
 
 impl Trie {
@@ -75,17 +29,20 @@ impl Trie {
         let mut at = ROOT;
         for level in topic::levels(filter) {
             if level == "#" {
-                self.nodes[at as usize].below.insert(entry);
+                self.tree.get_mut(at).below.insert(entry);
                 return;
             }
-            at = self.child_or_new(at, level);
+            let (child, _) = self.tree.child_or_new(at, level);
+            if level == "+" {
+                self.tree.get_mut(at).plus = child;
+            }
+            at = child;
         }
-        self.nodes[at as usize].here.insert(entry);
+        self.tree.get_mut(at).here.insert(entry);
     }
 
-    /// Removes a subscription with the nodes that nobody needs any more; false: there was none.
+    /// Removes a subscription with what nobody needs any more; false: there was none.
     pub(crate) fn remove(&mut self, filter: &str, subscriber: SubscriberKey) -> bool {
-        let mut path = Vec::new();
         let mut at = ROOT;
         let mut is_below = false;
         for level in topic::levels(filter) {
@@ -93,18 +50,19 @@ impl Trie {
                 is_below = true;
                 break;
             }
-            let Some(child) = self.child(at, level) else { return false };
-            path.push((at, level));
+            let Some(child) = self.tree.child(at, level) else { return false };
             at = child;
         }
-        let node = &mut self.nodes[at as usize];
-        let list = if is_below { &mut node.below } else { &mut node.here };
+        let front = self.tree.get_mut(at);
+        let list = if is_below { &mut front.below } else { &mut front.here };
         let was_there = list.remove(subscriber);
-        for (parent, level) in path.into_iter().rev() {
-            if !self.nodes[at as usize].is_unused() {
-                break;
+        while at != ROOT && self.tree.children(at) == 0 && self.tree.get(at).is_unused() {
+            let parent = self.tree.parent(at);
+            let front = self.tree.get_mut(parent);
+            if front.plus == at {
+                front.plus = ROOT;
             }
-            self.unlink(parent, level);
+            self.tree.remove(at);
             at = parent;
         }
         was_there
@@ -129,13 +87,13 @@ impl Trie {
         no_wildcard: bool,
         found: &mut impl FnMut(&'a Subscribers),
     ) {
-        let node = &self.nodes[at as usize];
-        if !no_wildcard && !node.below.is_empty() {
-            found(&node.below);
+        let front = self.tree.get(at);
+        if !no_wildcard && !front.below.is_empty() {
+            found(&front.below);
         }
         let Some(rest) = rest else {
-            if !node.here.is_empty() {
-                found(&node.here);
+            if !front.here.is_empty() {
+                found(&front.here);
             }
             return;
         };
@@ -143,57 +101,21 @@ impl Trie {
             Some((level, rest)) => (level, Some(rest)),
             None => (rest, None),
         };
-        if node.plus != ROOT && !no_wildcard {
-            self.descend(node.plus, rest, false, found);
+        if front.plus != ROOT && !no_wildcard {
+            self.descend(front.plus, rest, false, found);
         }
-        if node.edges > 0
-            && let Some(&child) = self.edges.get(&EdgeRef { parent: at, level })
+        let exact = self.tree.children(at) - u32::from(front.plus != ROOT);
+        if exact > 0
+            && let Some(child) = self.tree.child(at, level)
         {
             self.descend(child, rest, false, found);
         }
     }
-
-    fn child(&self, at: NodeId, level: &str) -> Option<NodeId> {
-        if level == "+" {
-            return Some(self.nodes[at as usize].plus).filter(|&plus| plus != ROOT);
-        }
-        self.edges.get(&EdgeRef { parent: at, level }).copied()
-    }
-
-    fn child_or_new(&mut self, at: NodeId, level: &str) -> NodeId {
-        if let Some(child) = self.child(at, level) {
-            return child;
-        }
-        let child = self.free.pop().unwrap_or_else(|| {
-            self.nodes.push(Node::default());
-            NodeId::try_from(self.nodes.len() - 1).expect("memory ends before 2^32 nodes")
-        });
-        let node = &mut self.nodes[at as usize];
-        if level == "+" {
-            node.plus = child;
-        } else {
-            node.edges += 1;
-            self.edges.insert(Edge { parent: at, level: level.into() }, child);
-        }
-        child
-    }
-
-    fn unlink(&mut self, parent: NodeId, level: &str) {
-        let child = if level == "+" {
-            std::mem::replace(&mut self.nodes[parent as usize].plus, ROOT)
-        } else {
-            self.nodes[parent as usize].edges -= 1;
-            let edge = EdgeRef { parent, level };
-            self.edges.remove(&edge).expect("the path was walked along this edge")
-        };
-        self.nodes[child as usize] = Node::default();
-        self.free.push(child);
-    }
 }
 
-impl Node {
+impl Front {
     fn is_unused(&self) -> bool {
-        self.here.is_empty() && self.below.is_empty() && self.plus == ROOT && self.edges == 0
+        self.here.is_empty() && self.below.is_empty()
     }
 }
 
@@ -237,7 +159,7 @@ mod tests {
                     continue;
                 }
                 let subscriber = keys.insert(());
-                trie.insert(&filter, entry(subscriber));
+                trie.insert(&filter, entry(subscriber, None));
                 model.push((filter, subscriber));
             } else {
                 let at = random(&mut state, model.len());
@@ -258,8 +180,7 @@ mod tests {
                 for (filter, subscriber) in model.drain(..) {
                     assert!(trie.remove(&filter, subscriber));
                 }
-                assert!(trie.edges.is_empty(), "nothing is left behind");
-                assert_eq!(trie.free.len() + 1, trie.nodes.len());
+                assert!(trie.tree.is_empty(), "nothing is left behind");
             }
         }
     }
@@ -269,10 +190,10 @@ mod tests {
         let mut keys = SlotMap::<SubscriberKey, ()>::with_key();
         let subscriber = keys.insert(());
         let mut trie = Trie::default();
-        trie.insert("a/#", Entry { id: Some(1), ..entry(subscriber) });
-        trie.insert("a/#", Entry { id: Some(2), ..entry(subscriber) });
+        trie.insert("a/#", entry(subscriber, Some(1)));
+        trie.insert("a/#", entry(subscriber, Some(2)));
         let mut ids = Vec::new();
-        trie.for_each_match("a", &mut |list| ids.extend(list.iter().map(|e| e.id)));
+        trie.for_each_match("a", &mut |list| ids.extend(list.iter().map(Entry::id)));
         assert_eq!(ids, [Some(2)]);
     }
 }

@@ -1,0 +1,119 @@
+//! A tree by Level: one table of nodes, one of edges.
+
+use std::hash::BuildHasher;
+
+use hashbrown::DefaultHashBuilder;
+use hashbrown::hash_table::{Entry, HashTable};
+
+use crate::router::level::Level;
+
+/// Topics or filters, Level by Level; each node holds a `T`. An edge is the number of the node it
+/// leads to, found by the hash of where it starts and of its Level, so that one step costs two
+/// looks at memory however many nodes there are. The hash is seeded: clients choose the Levels.
+#[derive(Debug)]
+pub(crate) struct Tree<T> {
+    nodes: Vec<Node<T>>,
+    edges: HashTable<NodeId>,
+    hash_builder: DefaultHashBuilder,
+    free: Vec<NodeId>,
+}
+
+pub(crate) type NodeId = u32;
+
+pub(crate) const ROOT: NodeId = 0;
+
+#[derive(Debug, Default)]
+struct Node<T> {
+    parent: NodeId,
+    /// How many edges start here.
+    children: u32,
+    /// The end of its name.
+    level: Level,
+    value: T,
+}
+
+impl<T: Default> Default for Tree<T> {
+    fn default() -> Self {
+        Self {
+            nodes: vec![Node::default()],
+            edges: HashTable::new(),
+            hash_builder: DefaultHashBuilder::default(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<T: Default> Tree<T> {
+    pub(crate) fn get(&self, at: NodeId) -> &T {
+        &self.nodes[at as usize].value
+    }
+
+    pub(crate) fn get_mut(&mut self, at: NodeId) -> &mut T {
+        &mut self.nodes[at as usize].value
+    }
+
+    pub(crate) fn children(&self, at: NodeId) -> u32 {
+        self.nodes[at as usize].children
+    }
+
+    pub(crate) fn parent(&self, at: NodeId) -> NodeId {
+        self.nodes[at as usize].parent
+    }
+
+    pub(crate) fn child(&self, at: NodeId, level: &str) -> Option<NodeId> {
+        let hash = self.hash(at, level.as_bytes());
+        self.edges.find(hash, |&id| self.nodes[id as usize].is(at, level)).copied()
+    }
+
+    /// The child, and whether it is new.
+    pub(crate) fn child_or_new(&mut self, at: NodeId, level: &str) -> (NodeId, bool) {
+        let hash = self.hash(at, level.as_bytes());
+        let Self { nodes, edges, hash_builder, free } = self;
+        let is_known = |&id: &NodeId| nodes[id as usize].is(at, level);
+        let rehash = |&id: &NodeId| nodes[id as usize].hash(hash_builder);
+        let edge = match edges.entry(hash, is_known, rehash) {
+            Entry::Occupied(edge) => return (*edge.get(), false),
+            Entry::Vacant(edge) => edge,
+        };
+        let child = free.pop().unwrap_or_else(|| {
+            NodeId::try_from(nodes.len()).expect("memory ends before 2^32 nodes")
+        });
+        edge.insert(child);
+        let node = Node { parent: at, children: 0, level: level.into(), value: T::default() };
+        match nodes.get_mut(child as usize) {
+            Some(free) => *free = node,
+            None => nodes.push(node),
+        }
+        nodes[at as usize].children += 1;
+        (child, true)
+    }
+
+    /// Removes a node that has no children.
+    pub(crate) fn remove(&mut self, at: NodeId) {
+        let node = std::mem::take(&mut self.nodes[at as usize]);
+        let hash = node.hash(&self.hash_builder);
+        let edge = self.edges.find_entry(hash, |&id| id == at);
+        edge.expect("an edge leads to each node but the root").remove();
+        self.nodes[node.parent as usize].children -= 1;
+        self.free.push(at);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.edges.is_empty() && self.free.len() + 1 == self.nodes.len()
+    }
+
+    fn hash(&self, parent: NodeId, level: &[u8]) -> u64 {
+        self.hash_builder.hash_one((parent, level))
+    }
+}
+
+impl<T> Node<T> {
+    fn is(&self, parent: NodeId, level: &str) -> bool {
+        self.parent == parent && self.level.as_bytes() == level.as_bytes()
+    }
+
+    fn hash(&self, hash_builder: &DefaultHashBuilder) -> u64 {
+        hash_builder.hash_one((self.parent, self.level.as_bytes()))
+    }
+}
