@@ -153,6 +153,12 @@ impl Router {
 
     /// Whether the message can be retained in place of the one of its topic.
     pub(crate) fn has_room_for(&self, message: &Message, limits: &Limits) -> bool {
+        let room_bytes = limits.retained_bytes_max.saturating_sub(self.retained.bytes());
+        if self.retained.len() < limits.retained_messages_max
+            && message.as_bytes().len() <= room_bytes
+        {
+            return true;
+        }
         let known = self.retained.get(message.topic());
         let known_bytes = known.map_or(0, |known| known.as_bytes().len());
         let bytes = self.retained.bytes() - known_bytes + message.as_bytes().len();

@@ -1,24 +1,30 @@
 //! The retained messages, by topic.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::message::Message;
+use crate::router::tree::{NodeId, ROOT, Tree};
 
 /// At most one message a topic ([MQTT-3.3.1-5]). A tree by Level, so that a filter visits only
 /// what it can match.
 #[derive(Debug, Default)]
 pub(crate) struct Retained {
-    root: Node,
+    tree: Tree<Spot>,
     messages: usize,
     bytes: usize,
-    /// Those that expire, the next one first: Unix milliseconds, topic.
-    expiring: BTreeSet<(u64, Box<str>)>,
+    /// Those that expire, the next one first: Unix milliseconds, where it is.
+    expiring: BTreeSet<(u64, NodeId)>,
 }
 
+/// A node with its place among the children of its parent, which stand in a ring in the order in
+/// which they came.
 #[derive(Debug, Default)]
-struct Node {
+struct Spot {
     message: Option<Message>,
-    below: BTreeMap<Box<str>, Self>,
+    /// `ROOT`: it has no children.
+    first_child: NodeId,
+    next: NodeId,
+    previous: NodeId,
 }
 
 impl Retained {
@@ -33,8 +39,7 @@ impl Retained {
 
     /// The retained message of a topic, expired or not.
     pub(crate) fn get(&self, topic: &str) -> Option<&Message> {
-        let node = topic.split('/').try_fold(&self.root, |node, level| node.below.get(level));
-        node?.message.as_ref()
+        self.tree.get(self.find(topic)?).message.as_ref()
     }
 
     /// When the next one expires, Unix milliseconds.
@@ -45,102 +50,131 @@ impl Retained {
     /// Forgets up to `messages_max` messages that have expired; gives their topics.
     pub(crate) fn forget_expired(&mut self, unix_ms: u64, messages_max: usize) -> Vec<Box<str>> {
         let mut expired = Vec::new();
-        while expired.len() < messages_max && self.next_expiry_ms().is_some_and(|at| at <= unix_ms)
+        while let Some(&(at_ms, at)) = self.expiring.first()
+            && at_ms <= unix_ms
+            && expired.len() < messages_max
         {
-            let Some((_, topic)) = self.expiring.pop_first() else { break };
-            self.remove(&topic);
-            expired.push(topic);
+            let former = self.take(at).expect("what expires is there");
+            expired.push(former.topic().into());
         }
         expired
     }
 
     /// Keeps the message as that of its topic.
     pub(crate) fn put(&mut self, message: Message) {
-        let mut node = &mut self.root;
+        let mut at = ROOT;
         for level in message.topic().split('/') {
-            // Two look-ups, so that the level is copied for a new node only.
-            if !node.below.contains_key(level) {
-                node.below.insert(level.into(), Node::default());
+            let (child, is_new) = self.tree.child_or_new(at, level);
+            if is_new {
+                self.link(at, child);
             }
-            node = node.below.get_mut(level).expect("it was put there");
+            at = child;
         }
         self.bytes += message.as_bytes().len();
-        let expiry = expiry(&message);
-        match node.message.replace(message) {
+        let expires_at_ms = message.expires_at_ms();
+        match self.tree.get_mut(at).message.replace(message) {
             None => self.messages += 1,
-            Some(former) => self.left(&former),
+            Some(former) => self.discount(at, &former),
         }
-        self.expiring.extend(expiry);
-    }
-
-    /// What is counted of a message goes with it.
-    fn left(&mut self, former: &Message) {
-        self.bytes -= former.as_bytes().len();
-        if let Some(expiry) = expiry(former) {
-            self.expiring.remove(&expiry);
-        }
+        self.expiring.extend(expires_at_ms.map(|at_ms| (at_ms, at)));
     }
 
     /// Forgets the topic's message; false: there was none.
     pub(crate) fn remove(&mut self, topic: &str) -> bool {
-        let Some(former) = self.root.remove(topic.split('/')) else { return false };
-        self.messages -= 1;
-        self.left(&former);
-        true
+        self.find(topic).is_some_and(|at| self.take(at).is_some())
     }
 
-    /// Calls `found` with each message whose topic the filter matches, in the order of topics.
+    /// Calls `found` with each message whose topic the filter matches.
     pub(crate) fn for_each_match(&self, filter: &str, found: &mut impl FnMut(&Message)) {
-        self.root.descend(Some(filter), true, found);
+        self.descend(ROOT, Some(filter), found);
     }
-}
 
-/// Its place among those that expire.
-fn expiry(message: &Message) -> Option<(u64, Box<str>)> {
-    Some((message.expires_at_ms()?, message.topic().into()))
-}
+    fn find(&self, topic: &str) -> Option<NodeId> {
+        topic.split('/').try_fold(ROOT, |at, level| self.tree.child(at, level))
+    }
 
-impl Node {
-    fn remove<'a>(&mut self, mut levels: impl Iterator<Item = &'a str>) -> Option<Message> {
-        let Some(level) = levels.next() else { return self.message.take() };
-        let node = self.below.get_mut(level)?;
-        let removed = node.remove(levels);
-        if node.message.is_none() && node.below.is_empty() {
-            self.below.remove(level);
+    /// Takes a node's message, with the nodes that are there for nothing else.
+    fn take(&mut self, mut at: NodeId) -> Option<Message> {
+        let former = self.tree.get_mut(at).message.take()?;
+        self.messages -= 1;
+        self.discount(at, &former);
+        while at != ROOT && self.tree.children(at) == 0 && self.tree.get(at).message.is_none() {
+            let parent = self.tree.parent(at);
+            self.unlink(parent, at);
+            self.tree.remove(at);
+            at = parent;
         }
-        removed
+        Some(former)
+    }
+
+    /// What is counted of a message goes with it.
+    fn discount(&mut self, at: NodeId, former: &Message) {
+        self.bytes -= former.as_bytes().len();
+        if let Some(at_ms) = former.expires_at_ms() {
+            self.expiring.remove(&(at_ms, at));
+        }
+    }
+
+    /// Puts a new child behind the last one.
+    fn link(&mut self, parent: NodeId, child: NodeId) {
+        let first = match self.tree.get(parent).first_child {
+            ROOT => child,
+            first => first,
+        };
+        self.tree.get_mut(parent).first_child = first;
+        let last = if first == child { child } else { self.tree.get(first).previous };
+        let spot = self.tree.get_mut(child);
+        (spot.next, spot.previous) = (first, last);
+        self.tree.get_mut(last).next = child;
+        self.tree.get_mut(first).previous = child;
+    }
+
+    fn unlink(&mut self, parent: NodeId, child: NodeId) {
+        let &Spot { next, previous, .. } = self.tree.get(child);
+        self.tree.get_mut(previous).next = next;
+        self.tree.get_mut(next).previous = previous;
+        let parent = self.tree.get_mut(parent);
+        if parent.first_child == child {
+            parent.first_child = if next == child { ROOT } else { next };
+        }
     }
 
     /// `rest`: the levels of the filter below this node, `None` at its end.
-    fn descend(&self, rest: Option<&str>, is_root: bool, found: &mut impl FnMut(&Message)) {
+    fn descend(&self, at: NodeId, rest: Option<&str>, found: &mut impl FnMut(&Message)) {
         let Some(rest) = rest else {
-            return self.message.iter().for_each(found);
+            return self.tree.get(at).message.iter().for_each(found);
         };
         let (level, rest) = match rest.split_once('/') {
             Some((level, rest)) => (level, Some(rest)),
             None => (rest, None),
         };
-        // [MQTT-4.7.2-1]: a wildcard in front does not match a `$` topic.
-        let visible = |name: &str| !is_root || !name.starts_with('$');
         match level {
-            "#" => self.all(&visible, found),
-            "+" => {
-                for (_, node) in self.below.iter().filter(|(name, _)| visible(name)) {
-                    node.descend(rest, false, found);
-                }
-            }
+            "#" => self.all(at, found),
+            "+" => self.for_each_child(at, &mut |child| self.descend(child, rest, found)),
             level => {
-                if let Some(node) = self.below.get(level) {
-                    node.descend(rest, false, found);
+                if let Some(child) = self.tree.child(at, level) {
+                    self.descend(child, rest, found);
                 }
             }
         }
     }
 
-    fn all(&self, visible: &dyn Fn(&str) -> bool, found: &mut impl FnMut(&Message)) {
-        self.message.iter().for_each(&mut *found);
-        for (_, node) in self.below.iter().filter(|(name, _)| visible(name)) {
-            node.all(&|_| true, found);
+    fn all(&self, at: NodeId, found: &mut impl FnMut(&Message)) {
+        self.tree.get(at).message.iter().for_each(&mut *found);
+        self.for_each_child(at, &mut |child| self.all(child, found));
+    }
+
+    /// Calls `found` with each child that a wildcard matches ([MQTT-4.7.2-1]: in front it does not
+    /// match a `$` topic).
+    fn for_each_child(&self, at: NodeId, found: &mut dyn FnMut(NodeId)) {
+        let first = self.tree.get(at).first_child;
+        let mut child = first;
+        while child != ROOT {
+            if at != ROOT || !self.tree.level(child).starts_with(b"$") {
+                found(child);
+            }
+            let next = self.tree.get(child).next;
+            child = if next == first { ROOT } else { next };
         }
     }
 }
@@ -178,13 +212,24 @@ mod tests {
             found.sort_unstable();
             assert_eq!(found.iter().collect::<Vec<_>>(), expected, "filter {filter}");
         }
-        for topic in topics {
+        // From the middle, so that the neighbours must find each other.
+        let mut left = topics.to_vec();
+        while !left.is_empty() {
+            let topic = left.remove(left.len() / 2);
             assert!(retained.get(topic).is_some());
             assert!(retained.remove(topic));
             assert!(!retained.remove(topic));
             assert!(retained.get(topic).is_none());
+            let mut found = Vec::new();
+            for filter in ["#", "$SYS/#"] {
+                retained.for_each_match(filter, &mut |kept| found.push(kept.topic().to_owned()));
+            }
+            found.sort_unstable();
+            let mut expected = left.clone();
+            expected.sort_unstable();
+            assert_eq!(found, expected, "without {topic}");
         }
-        assert!(retained.root.below.is_empty(), "nothing is left behind");
+        assert!(retained.tree.is_empty(), "nothing is left behind");
         assert_eq!((retained.len(), retained.bytes()), (0, 0));
     }
 

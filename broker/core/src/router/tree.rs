@@ -56,6 +56,11 @@ impl<T: Default> Tree<T> {
         self.nodes[at as usize].children
     }
 
+    /// The last Level of the node's name.
+    pub(crate) fn level(&self, at: NodeId) -> &[u8] {
+        self.nodes[at as usize].level.as_bytes()
+    }
+
     pub(crate) fn parent(&self, at: NodeId) -> NodeId {
         self.nodes[at as usize].parent
     }
