@@ -20,7 +20,8 @@ pub(crate) struct Connected {
     pub(crate) key: ConnectionKey,
     pub(crate) session: SessionKey,
     pub(crate) negotiated: Negotiated,
-    pub(crate) welcome: Welcome,
+    /// What CONNACK will say; `None`: it has left. Most connections are older than that.
+    pub(crate) welcome: Option<Box<Welcome>>,
     pub(crate) aliases: Aliases,
     pub(crate) owed: Owed,
     /// Whether it is not read because it is owed so much.
@@ -52,7 +53,7 @@ impl Connected {
             key,
             session,
             negotiated,
-            welcome,
+            welcome: Some(Box::new(welcome)),
             aliases: Aliases::default(),
             owed: Owed::default(),
             is_owed_much: false,
@@ -127,6 +128,10 @@ impl Connected {
         outbox: &mut Outbox,
         desk: &mut Desk,
     ) {
+        if due == Due::Now && self.owed.is_empty() {
+            self.push(&acknowledgement, outbox, desk);
+            return desk.touch(self.key, outbox);
+        }
         self.owed.push(due, acknowledgement);
         match due {
             Due::Now => self.acknowledge(outbox, desk),

@@ -35,7 +35,7 @@ pub(crate) fn pump(
     while !connected.owed.has_suback()
         && outbox.backlog_bytes() + session.outbound.storing_bytes() <= desk.limits.unsent_bytes_max
     {
-        let quota = connected.negotiated.send_quota;
+        let quota = usize::from(connected.negotiated.send_quota);
         let Some(waiting) = session.outbound.next(quota, finished_max) else { break };
         match session.outbound.send_again(waiting.position) {
             Some(Resend::NoMore) => {}

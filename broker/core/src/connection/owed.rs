@@ -78,6 +78,11 @@ impl Owed {
         self.queue.push_back((due, acknowledgement));
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// What waits, bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
         self.owed_bytes
@@ -111,7 +116,13 @@ impl Owed {
         }
         let (_, acknowledgement) = self.queue.pop_front()?;
         self.owed_bytes -= acknowledgement.bytes();
-        self.subacks -= usize::from(matches!(acknowledgement, Acknowledgement::Suback(..)));
+        if let Acknowledgement::Suback(..) = acknowledgement {
+            self.subacks -= 1;
+            if self.queue.is_empty() {
+                // Most clients subscribe once, and many of these publish nothing.
+                self.queue = VecDeque::new();
+            }
+        }
         Some(acknowledgement)
     }
 }

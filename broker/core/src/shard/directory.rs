@@ -27,7 +27,9 @@ struct Entry {
     owner: ShardId,
     /// Whether it is on its way there.
     is_moving: bool,
-    claims: VecDeque<(ShardId, ConnectionKey)>,
+    /// Further claims; seldom is there one.
+    #[expect(clippy::box_collection, reason = "there is an entry for each session")]
+    claims: Option<Box<VecDeque<(ShardId, ConnectionKey)>>>,
     /// Messages that cleaning took from the session. It only grows: how many of these the client
     /// was told of is in the session, which travels.
     overtaken: u64,
@@ -60,7 +62,7 @@ pub(crate) struct Next {
 impl Directory {
     /// A stored session was taken up here.
     pub(crate) fn recover(&mut self, client_id: ClientId, owner: ShardId, overtaken: u64) {
-        let entry = Entry { owner, is_moving: false, claims: VecDeque::new(), overtaken };
+        let entry = Entry { owner, is_moving: false, claims: None, overtaken };
         self.entries.insert(client_id, entry);
     }
 
@@ -78,13 +80,12 @@ impl Directory {
     ) -> Decision {
         match self.entries.get_mut(client_id) {
             None => {
-                let claims = VecDeque::new();
-                let entry = Entry { owner: shard, is_moving: true, claims, overtaken: 0 };
+                let entry = Entry { owner: shard, is_moving: true, claims: None, overtaken: 0 };
                 self.entries.insert(client_id.clone(), entry);
                 Decision::Grant
             }
             Some(entry) if entry.is_moving => {
-                entry.claims.push_back((shard, connection));
+                entry.claims.get_or_insert_default().push_back((shard, connection));
                 Decision::Wait
             }
             Some(entry) => Decision::Surrender(entry.move_to(shard), entry.overtaken),
@@ -99,8 +100,9 @@ impl Directory {
         shard: ShardId,
         connection: ConnectionKey,
     ) {
-        if let Some(entry) = self.entries.get_mut(client_id) {
-            entry.claims.retain(|claim| *claim != (shard, connection));
+        let entry = self.entries.get_mut(client_id);
+        if let Some(claims) = entry.and_then(|entry| entry.claims.as_mut()) {
+            claims.retain(|claim| *claim != (shard, connection));
         }
     }
 
@@ -108,7 +110,11 @@ impl Directory {
     pub(crate) fn settle(&mut self, client_id: &ClientId) -> Option<Next> {
         let entry = self.entries.get_mut(client_id)?;
         entry.is_moving = false;
-        let (shard, connection) = entry.claims.pop_front()?;
+        let next = entry.claims.as_mut()?.pop_front();
+        if next.is_none() {
+            entry.claims = None;
+        }
+        let (shard, connection) = next?;
         let owner = entry.move_to(shard);
         Some(Next { owner, shard, connection, overtaken: entry.overtaken })
     }

@@ -70,7 +70,7 @@ impl Shard {
             // It is the broker that does not listen.
             connected.last_received_ms = self.desk.now.monotonic_ms;
         }
-        let due_ms = connected.last_received_ms + silence_ms_max;
+        let due_ms = connected.last_received_ms + u64::from(silence_ms_max);
         if due_ms > self.desk.now.monotonic_ms {
             self.desk.timers.set(self.desk.now, due_ms, Timer::KeepAlive(key));
             return;

@@ -225,23 +225,22 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.is_paused = false;
         let Some((connected, outbox)) = connection.connected() else { return };
+        let welcome = connected.welcome.take().expect("CONNACK leaves once");
         out.resumed.push(key);
         session.link = Link::Up(key);
         let desk = &mut self.desk;
         let (limits, durability) = (desk.limits.clone(), desk.durability.default_class());
-        let Connected { welcome, negotiated, .. } = &*connected;
-        let told =
-            welcome.push_connack(negotiated, &limits, durability, outbox, &mut desk.counters);
+        let (negotiated, counters) = (&connected.negotiated, &mut desk.counters);
+        let told = welcome.push_connack(negotiated, &limits, durability, outbox, counters);
         desk.touch(key, outbox);
         desk.counters.connect_ended(ConnectOutcome::Accepted);
         session.tell_overtaken(told);
-        let session_present = connected.welcome.session_present;
+        let Welcome { identity, session_present, .. } = *welcome;
         let client_id = session.client_id.clone();
-        let identity = connected.welcome.identity.take();
         out.notices.push(Notice::Connected { client_id, identity, session_present });
         if let Some(silence_ms_max) = connected.negotiated.silence_ms_max {
             connected.last_received_ms = desk.now.monotonic_ms;
-            let due_ms = desk.now.monotonic_ms + silence_ms_max;
+            let due_ms = desk.now.monotonic_ms + u64::from(silence_ms_max);
             desk.timers.set(desk.now, due_ms, Timer::KeepAlive(key));
         }
         for packet_id in session.outbound.resume() {
