@@ -18,6 +18,7 @@ mod flipped_bits;
 mod flow_control;
 mod foreign_clients;
 mod integrity;
+mod load;
 mod mutual_tls;
 mod operations;
 mod persons_path;

@@ -19,7 +19,7 @@ const LONGER: &[(&str, usize, &str)] = &[
 ];
 /// Where the packages are.
 const PACKAGES: &[&str] =
-    &["broker/mqtt", "broker/core", "broker/store", "broker/server", "certs", "tests"];
+    &["broker/mqtt", "broker/core", "broker/store", "broker/server", "certs", "loadtest", "tests"];
 /// Words that say nothing about what is in a file.
 const NAMES_NEVER: &[&str] =
     &["manager", "handler", "helper", "helpers", "util", "utils", "common", "misc", "data", "info"];

@@ -1,0 +1,306 @@
+//! The command line.
+
+use std::{
+    fs,
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use flotilla_mqtt::{QoS, Version};
+
+use crate::{
+    client::Credentials,
+    error::Error,
+    log::{Format, Level},
+    stamp::STAMP_LEN,
+};
+
+/// Loads an MQTT broker and measures what comes of it: rate, latency, CPU and memory of the
+/// broker, lost, duplicated and reordered messages.
+#[derive(Parser)]
+#[command(name = "flotilla-load", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// The least important messages to show (on stderr)
+    #[arg(long, global = true, value_enum, default_value_t = Level::Info)]
+    pub(crate) log_level: Level,
+    /// How messages are written
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) log_format: Format,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// As many publishers as subscribers, each to one of its own
+    P2p(Pairs),
+    /// Few publishers, each message to all subscribers
+    FanOut(FanOut),
+    /// Many publishers to one subscriber
+    FanIn(FanIn),
+    /// Many publishers to the members of one shared subscription
+    Shared(Shared),
+    /// Publishers into many wildcard subscriptions, of which one matches each message
+    Wildcards(Wildcards),
+    /// Many retained messages are stored, then one subscriber asks for all
+    Retained(Retained),
+    /// Connections that do nothing: how much memory does each take?
+    IdleFleet(IdleFleet),
+}
+
+/// What all scenarios have.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Common {
+    /// The broker: tcp://HOST:PORT
+    #[arg(long, default_value = "tcp://127.0.0.1:1883")]
+    pub(crate) url: Url,
+    /// Version of the protocol
+    #[arg(long, value_enum, default_value_t = Mqtt::V5)]
+    pub(crate) mqtt: Mqtt,
+    /// QoS of messages and subscriptions
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) qos: u8,
+    /// Bytes of a payload; the first 24 say whose it is, which, sent when
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = payload)]
+    pub(crate) payload: usize,
+    /// Time that messages flow before the measurement begins
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(crate) warm_up: Duration,
+    /// Time that is measured
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(crate) duration: Duration,
+    /// End after this many messages of each publisher, if that is earlier; without warm-up
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) messages: Option<u64>,
+    /// The broker's process, to measure its CPU and memory
+    #[arg(long)]
+    pub(crate) pid: Option<u32>,
+    /// Write the figures as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No line of progress
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// User Name
+    #[arg(long, requires = "password_file")]
+    pub(crate) username: Option<String>,
+    /// File with the password
+    #[arg(long, value_name = "FILE", requires = "username")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Pairs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Publishers, and subscribers
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = count())]
+    pub(crate) pairs: u32,
+    /// Messages of a publisher that are on their way at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
+    pub(crate) in_flight: u64,
+    /// Subscribers with sessions that outlive the connection (Clean Start 0, one hour)
+    #[arg(long)]
+    pub(crate) persistent: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FanOut {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Publishers
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = count())]
+    pub(crate) publishers: u32,
+    /// Subscribers
+    #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = count())]
+    pub(crate) subscribers: u32,
+    /// Messages of a publisher that are on their way at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
+    pub(crate) in_flight: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FanIn {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Publishers
+    #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = count())]
+    pub(crate) publishers: u32,
+    /// Messages of a publisher that are on their way at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
+    pub(crate) in_flight: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Shared {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Publishers
+    #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = count())]
+    pub(crate) publishers: u32,
+    /// Members of the group
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = count())]
+    pub(crate) members: u32,
+    /// Messages of a publisher that are on their way at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
+    pub(crate) in_flight: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Wildcards {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Subscriptions, each with a wildcard
+    #[arg(long, value_name = "NUMBER", default_value_t = 100_000,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) subscriptions: u32,
+    /// Connections that have them; the default is 500 subscriptions each
+    #[arg(long, value_name = "NUMBER", value_parser = count())]
+    pub(crate) connections: Option<u32>,
+    /// Publishers
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = count())]
+    pub(crate) publishers: u32,
+    /// Messages of a publisher that are on their way at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
+    pub(crate) in_flight: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Retained {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Topics with a retained message
+    #[arg(long, value_name = "NUMBER", default_value_t = 200_000,
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) topics: u64,
+    /// Messages that are on their way at the same time, above QoS 0
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
+    pub(crate) in_flight: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct IdleFleet {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Connections
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = count())]
+    pub(crate) connections: u32,
+    /// Addresses that they come from, 127.0.0.1 and up, where the broker is on 127.x.y.z
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = count())]
+    pub(crate) sources: u32,
+    /// Sessions that outlive the connection, one hour
+    #[arg(long)]
+    pub(crate) persistent: bool,
+}
+
+/// Version of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mqtt {
+    /// MQTT 3.1.1
+    #[value(name = "3.1.1")]
+    V3,
+    /// MQTT 5
+    #[value(name = "5")]
+    V5,
+}
+
+impl From<Mqtt> for Version {
+    fn from(mqtt: Mqtt) -> Self {
+        match mqtt {
+            Mqtt::V3 => Self::V3_1_1,
+            Mqtt::V5 => Self::V5,
+        }
+    }
+}
+
+/// Where the broker is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Url {
+    pub(crate) address: SocketAddr,
+}
+
+impl FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let host = text
+            .strip_prefix("tcp://")
+            .ok_or("it is to begin with tcp://, as in tcp://127.0.0.1:1883")?;
+        let mut addresses = host
+            .to_socket_addrs()
+            .map_err(|error| format!("'{host}' is no host with a port: {error}"))?;
+        let address = addresses.next().ok_or_else(|| format!("'{host}' has no address"))?;
+        Ok(Self { address })
+    }
+}
+
+impl Common {
+    pub(crate) fn qos(&self) -> QoS {
+        QoS::from_bits(self.qos).expect("the parser accepts 0 to 2")
+    }
+
+    /// # Errors
+    /// When the file of the password cannot be read.
+    pub(crate) fn credentials(&self) -> Result<Option<Credentials>, Error> {
+        let Some((username, file)) = self.username.clone().zip(self.password_file.as_ref()) else {
+            return Ok(None);
+        };
+        let password = fs::read(file).map_err(|error| Error::Usage {
+            option: "--password-file",
+            reason: format!("cannot read '{}': {error}", file.display()),
+        })?;
+        let password = password.strip_suffix(b"\n").unwrap_or(&password).to_vec();
+        Ok(Some(Credentials { username, password }))
+    }
+}
+
+fn count() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=100_000)
+}
+
+fn in_flight() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=60_000)
+}
+
+fn payload(text: &str) -> Result<usize, String> {
+    let bytes: usize = text.parse().map_err(|_| "it is to be a number of bytes".to_owned())?;
+    if (STAMP_LEN..=256 << 20).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(format!("it is to be {STAMP_LEN} or more, which is what a stamp takes"))
+    }
+}
+
+/// `500ms`, `5s`, `2m`.
+fn time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is no time, write for example 500ms, 5s or 2m");
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    match &text[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number * 60)),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(time("2m"), Ok(Duration::from_secs(120)));
+        assert!(time("5").is_err() && time("s").is_err() && time("").is_err());
+    }
+}

@@ -1,0 +1,305 @@
+//! All connections of a run, driven by one thread.
+
+use std::{
+    collections::VecDeque,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use flotilla_mqtt::Version;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::{
+    client::{Client, Credentials, Phase, Role},
+    desk::Desk,
+    error::Error,
+    link::{Filled, Link, READ_LEN},
+};
+
+/// Connections that are opened at the same time: fewer than a listener's queue.
+const OPENING_MAX: usize = 100;
+/// Events that one turn takes.
+const EVENTS: usize = 1024;
+/// How long nothing may happen while connections are opened.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a broker may take to close what has said goodbye; then it is closed from here.
+const LEFT_WITHIN: Duration = Duration::from_secs(2);
+/// How long a turn waits when nothing is due.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// How to reach the broker.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) version: Version,
+    pub(crate) credentials: Option<Credentials>,
+}
+
+/// The connections of a run.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    target: Target,
+    poll: Poll,
+    events: Events,
+    clients: Vec<Option<Client>>,
+    scratch: Vec<u8>,
+    /// To be opened: where they go, what they are to be.
+    waiting: VecDeque<(usize, Role)>,
+    opening: usize,
+    /// Connections that have become ready, ever.
+    pub(crate) readied: usize,
+    pub(crate) desk: Desk,
+    /// Set by a signal: the run is to end.
+    stopped: Arc<AtomicBool>,
+}
+
+impl Fleet {
+    /// # Errors
+    /// When the operating system has no more descriptors.
+    pub(crate) fn new(
+        target: Target,
+        payload_len: usize,
+        stopped: Arc<AtomicBool>,
+    ) -> Result<Self, Error> {
+        let poll = Poll::new().map_err(|source| Error::System { what: "epoll", source })?;
+        Ok(Self {
+            desk: Desk::new(target.version, run_number()),
+            target,
+            poll,
+            events: Events::with_capacity(EVENTS),
+            clients: Vec::new(),
+            // One read behind the largest part of a packet.
+            scratch: vec![0; 2 * READ_LEN + 2 * payload_len],
+            waiting: VecDeque::new(),
+            opening: 0,
+            readied: 0,
+            stopped,
+        })
+    }
+
+    /// Lets a connection be opened in one of the next turns; its number.
+    pub(crate) fn open(&mut self, role: Role) -> usize {
+        self.clients.push(None);
+        self.waiting.push_back((self.clients.len() - 1, role));
+        self.clients.len() - 1
+    }
+
+    /// Opens all that wait.
+    ///
+    /// # Errors
+    /// When one is refused, or nothing happens for half a minute.
+    pub(crate) fn until_ready(&mut self) -> Result<(), Error> {
+        let (mut readied, mut since) = (self.readied, Instant::now());
+        while !self.waiting.is_empty() || self.opening > 0 {
+            self.turn(WAIT)?;
+            if self.readied != readied {
+                (readied, since) = (self.readied, Instant::now());
+            }
+            if since.elapsed() > READY_WITHIN {
+                return Err(Error::NotReady {
+                    seconds: READY_WITHIN.as_secs(),
+                    done: self.readied,
+                    all: self.clients.len(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What the broker lets this connection send unacknowledged.
+    pub(crate) fn receive_maximum(&self, client: usize) -> u16 {
+        self.clients[client].as_ref().map_or(u16::MAX, |client| client.receive_maximum)
+    }
+
+    /// Makes `publisher` the one of its connection.
+    pub(crate) fn publish_from(&mut self, client: usize, publisher: u32) {
+        self.clients[client].as_mut().expect("it is ready").publisher = Some(publisher);
+        self.desk.touch(publisher);
+    }
+
+    /// Waits until the broker has taken all that was sent on this connection.
+    ///
+    /// # Errors
+    /// When it does not answer for half a minute.
+    pub(crate) fn ping(&mut self, number: usize) -> Result<(), Error> {
+        let version = self.target.version;
+        let client = self.clients[number].as_mut().expect("it is ready");
+        client.ping(version)?;
+        client.link.flush().map_err(|source| broken(client, source))?;
+        let end = Instant::now() + READY_WITHIN;
+        while self.clients[number].as_ref().is_some_and(|client| client.is_pinging) {
+            self.turn(WAIT)?;
+            if Instant::now() > end {
+                return Err(Error::Silent { seconds: READY_WITHIN.as_secs() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a signal has asked for the end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Does what can be done now; waits for the first thing that can, at most this long.
+    ///
+    /// # Errors
+    /// When a connection ends that should not.
+    pub(crate) fn turn(&mut self, wait: Duration) -> Result<(), Error> {
+        self.open_more()?;
+        self.send()?;
+        let wait = if self.desk.touched.is_empty() { wait.min(WAIT) } else { Duration::ZERO };
+        match self.poll.poll(&mut self.events, Some(wait)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => {
+                return Err(Error::System { what: "epoll", source: error });
+            }
+            _ => {}
+        }
+        self.desk.tick();
+        let ready: Vec<(usize, bool, bool)> = self
+            .events
+            .iter()
+            .map(|it| (it.token().0, it.is_readable() || it.is_error(), it.is_writable()))
+            .collect();
+        for (client, is_readable, is_writable) in ready {
+            if is_writable {
+                self.writable(client)?;
+            }
+            if is_readable {
+                self.readable(client)?;
+            }
+        }
+        self.send()
+    }
+
+    /// Says DISCONNECT on all connections, and waits until the broker has closed them.
+    ///
+    /// # Errors
+    /// When one ends otherwise.
+    pub(crate) fn leave(&mut self) -> Result<(), Error> {
+        let version = self.target.version;
+        for client in self.clients.iter_mut().flatten() {
+            client.leave(version)?;
+            client.link.flush().map_err(|source| broken(client, source))?;
+        }
+        let end = Instant::now() + LEFT_WITHIN;
+        while self.clients.iter().any(Option::is_some) && Instant::now() < end {
+            self.turn(WAIT)?;
+        }
+        self.clients.clear();
+        Ok(())
+    }
+
+    fn open_more(&mut self) -> Result<(), Error> {
+        while self.opening < OPENING_MAX {
+            let Some((number, role)) = self.waiting.pop_front() else { return Ok(()) };
+            let address = self.target.address;
+            let mut link = Link::open(address, role.source)
+                .map_err(|source| Error::Connect { address, source })?;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll
+                .registry()
+                .register(link.source(), Token(number), interest)
+                .map_err(|source| Error::System { what: "epoll", source })?;
+            let target = &self.target;
+            let client = Client::new(link, role, target.version, target.credentials.as_ref())?;
+            self.clients[number] = Some(client);
+            self.opening += 1;
+        }
+        Ok(())
+    }
+
+    fn writable(&mut self, number: usize) -> Result<(), Error> {
+        let Some(client) = &mut self.clients[number] else { return Ok(()) };
+        if client.phase == Phase::Left {
+            // Whether the rest goes through matters to nobody.
+            let _ = client.link.flush();
+            return Ok(());
+        }
+        let address = self.target.address;
+        client.link.flush().map_err(|source| match client.phase {
+            Phase::AwaitConnack => Error::Connect { address, source },
+            _ => broken(client, source),
+        })?;
+        if let Some(publisher) = client.publisher {
+            self.desk.touch(publisher);
+        }
+        Ok(())
+    }
+
+    fn readable(&mut self, number: usize) -> Result<(), Error> {
+        let Some(client) = &mut self.clients[number] else { return Ok(()) };
+        let was_opening = client.phase.is_opening();
+        loop {
+            let filled = client.link.fill(&mut self.scratch);
+            if client.phase == Phase::Left && matches!(filled, Ok(Filled::End) | Err(_)) {
+                self.clients[number] = None;
+                return Ok(());
+            }
+            match filled.map_err(|source| broken(client, source))? {
+                Filled::Nothing => break,
+                Filled::End => {
+                    let client_id = client.role.client_id.clone();
+                    return Err(Error::Closed { client_id, when: client.phase.name() });
+                }
+                Filled::Bytes(len, is_more) => {
+                    let taken = client.received(&self.scratch[..len], &mut self.desk)?;
+                    client.link.keep(&self.scratch[taken..len]);
+                    if !is_more {
+                        break;
+                    }
+                }
+            }
+        }
+        if was_opening && !client.phase.is_opening() {
+            self.opening -= 1;
+            self.readied += 1;
+        }
+        // What a publisher sends goes with its other packets at the end of the turn.
+        if client.phase == Phase::Left {
+            // It closes by itself now; a broker that has done so already does not read any more.
+        } else if client.publisher.is_none() {
+            client.link.flush().map_err(|source| broken(client, source))?;
+        } else if let Some(publisher) = client.publisher {
+            self.desk.touch(publisher);
+        }
+        Ok(())
+    }
+
+    /// Lets all publishers send that may.
+    fn send(&mut self) -> Result<(), Error> {
+        self.desk.tick();
+        for number in std::mem::take(&mut self.desk.touched) {
+            let publisher = &mut self.desk.publishers[number as usize];
+            publisher.is_touched = false;
+            let Some(Some(client)) = self.clients.get_mut(publisher.client) else { continue };
+            if client.phase != Phase::Ready {
+                continue;
+            }
+            let sent = publisher.send(&mut client.link, self.desk.run, self.desk.now_ns);
+            self.desk.tally.sent += sent;
+            client.link.flush().map_err(|source| broken(client, source))?;
+            // The socket took all, so no event will say that there is room for more.
+            if sent > 0 && client.link.backlog() == 0 && publisher.may_send() {
+                self.desk.touch(number);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken(client: &Client, source: io::Error) -> Error {
+    Error::Broken { client_id: client.role.client_id.clone(), source }
+}
+
+/// Differs from run to run, so that nobody takes the messages of another run for their own.
+fn run_number() -> u32 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let since = since.map_or(0, |since| since.subsec_nanos());
+    since ^ std::process::id().rotate_left(16)
+}

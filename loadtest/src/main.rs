@@ -1,0 +1,75 @@
+//! `flotilla-load`: loads MQTT brokers from the command line, measures, compares.
+
+mod cli;
+mod client;
+mod desk;
+mod error;
+mod fleet;
+mod link;
+mod log;
+mod process;
+mod progress;
+mod publisher;
+mod report;
+mod run;
+mod scenario;
+mod stamp;
+mod stream;
+mod tally;
+mod template;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use clap::Parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::{cli::Cli, error::Error};
+
+/// Usage is wrong; `clap` uses the same.
+const WRONG: u8 = 2;
+
+fn main() -> ExitCode {
+    // Wrong usage ends here, with exit code 2.
+    let cli = Cli::parse();
+    log::start(cli.log_level, cli.log_format);
+    match run(&cli) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            tracing::error!("{error}");
+            if error.is_usage() { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Whether all checks passed.
+fn run(cli: &Cli) -> Result<bool, Error> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The first signal ends the run, which still gives its figures; the second one ends all.
+        let what = "cannot listen to signals";
+        let known = |source| Error::System { what, source };
+        signal_hook::flag::register_conditional_shutdown(signal, 1, stopped.clone())
+            .map_err(known)?;
+        signal_hook::flag::register(signal, stopped.clone()).map_err(known)?;
+    }
+    let report = scenario::run(&cli.command, stopped)?;
+    let common = cli.command.common();
+    let text = if common.json {
+        let json = serde_json::to_string_pretty(&report);
+        json.expect("a report is numbers and names") + "\n"
+    } else {
+        report.to_string()
+    };
+    // A closed pipe is no reason to fail: what was asked for is done.
+    let _ = io::stdout().write_all(text.as_bytes());
+    let is_passed = report.checks.is_passed(common.qos == 1);
+    if !is_passed {
+        tracing::error!("messages were lost, duplicated or reordered, see 'checks'");
+    }
+    Ok(is_passed)
+}

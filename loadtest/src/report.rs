@@ -1,0 +1,170 @@
+//! What a run found out.
+
+use std::fmt::{self, Display};
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// The figures of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) scenario: String,
+    /// What was asked for, in words.
+    pub(crate) setting: String,
+    /// One or more, in order.
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) checks: Checks,
+    /// Of the broker, at the end; `null` without its process.
+    pub(crate) memory: Option<MemoryFigures>,
+    /// Whether a signal ended it early.
+    pub(crate) is_interrupted: bool,
+}
+
+/// A part of a run that is measured for itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Phase {
+    pub(crate) name: String,
+    pub(crate) seconds: f64,
+    /// What is counted: `deliveries`, `messages`, `connections`.
+    pub(crate) unit: String,
+    pub(crate) count: u64,
+    pub(crate) per_second: f64,
+    /// User and system time of the broker; `null` without its process.
+    pub(crate) broker_cpu_s: Option<f64>,
+    pub(crate) broker_cpu_s_per_million: Option<f64>,
+    /// User and system time of this program.
+    pub(crate) tool_cpu_s: f64,
+    /// From publisher to receiver; `null` where nothing is received.
+    pub(crate) latency_us: Option<Latency>,
+}
+
+/// Points of a distribution, in microseconds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Latency {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    #[serde(rename = "p99.9")]
+    pub(crate) p99_9: f64,
+    pub(crate) max: f64,
+}
+
+/// What happened to the messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Checks {
+    pub(crate) sent: u64,
+    /// Acknowledged by the broker.
+    pub(crate) acknowledged: u64,
+    /// Acknowledged with an error.
+    pub(crate) refused: u64,
+    /// Arrived, each receiver's counted once.
+    pub(crate) delivered: u64,
+    /// Sent, and not arrived where they should.
+    pub(crate) lost: u64,
+    /// Arrived again.
+    pub(crate) duplicated: u64,
+    /// Arrived behind one that was sent later.
+    pub(crate) reordered: u64,
+    /// Not of this run.
+    pub(crate) foreign: u64,
+}
+
+/// Resident memory of the broker, in bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MemoryFigures {
+    pub(crate) peak_bytes: u64,
+    pub(crate) now_bytes: u64,
+    /// Before the scenario began.
+    pub(crate) before_bytes: u64,
+    /// What it grew by, for each `unit`; where the scenario is about memory.
+    pub(crate) bytes_each: Option<f64>,
+    /// A `connection`, a `message`, a `topic`.
+    pub(crate) unit: Option<String>,
+}
+
+impl Latency {
+    /// `None`: nothing was measured.
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Self> {
+        if histogram.is_empty() {
+            return None;
+        }
+        let us = |ns: u64| ns as f64 / 1_000.0;
+        Some(Self {
+            p50: us(histogram.value_at_quantile(0.5)),
+            p99: us(histogram.value_at_quantile(0.99)),
+            p99_9: us(histogram.value_at_quantile(0.999)),
+            max: us(histogram.max()),
+        })
+    }
+}
+
+impl Checks {
+    /// Whether the broker did what MQTT promises. At QoS 1 a message may come twice.
+    pub(crate) const fn is_passed(&self, may_duplicate: bool) -> bool {
+        self.lost == 0 && self.reordered == 0 && (may_duplicate || self.duplicated == 0)
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.scenario, self.setting)?;
+        for phase in &self.phases {
+            write!(f, "{phase}")?;
+        }
+        let checks = &self.checks;
+        writeln!(
+            f,
+            "  checks   {} sent, {} acknowledged, {} refused, {} delivered: {} lost, {} \
+             duplicated, {} reordered",
+            checks.sent,
+            checks.acknowledged,
+            checks.refused,
+            checks.delivered,
+            checks.lost,
+            checks.duplicated,
+            checks.reordered
+        )?;
+        if let Some(memory) = &self.memory {
+            let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
+            write!(
+                f,
+                "  memory   {:.1} MiB before, {:.1} MiB now, {:.1} MiB at most",
+                mib(memory.before_bytes),
+                mib(memory.now_bytes),
+                mib(memory.peak_bytes)
+            )?;
+            if let (Some(bytes), Some(unit)) = (memory.bytes_each, &memory.unit) {
+                write!(f, ": {bytes:.0} bytes a {unit}")?;
+            }
+            writeln!(f)?;
+        }
+        if self.is_interrupted {
+            writeln!(f, "  interrupted by a signal")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "  {:8} {} {} in {:.2} s: {:.0} a second",
+            self.name, self.count, self.unit, self.seconds, self.per_second
+        )?;
+        if let (Some(cpu), Some(each)) = (self.broker_cpu_s, self.broker_cpu_s_per_million) {
+            writeln!(
+                f,
+                "           {each:.3} CPU s per million (broker {cpu:.2} s, this program {:.2} s)",
+                self.tool_cpu_s
+            )?;
+        }
+        if let Some(latency) = &self.latency_us {
+            writeln!(
+                f,
+                "           latency p50 {:.0} µs, p99 {:.0} µs, p99.9 {:.0} µs, max {:.0} µs",
+                latency.p50, latency.p99, latency.p99_9, latency.max
+            )?;
+        }
+        Ok(())
+    }
+}

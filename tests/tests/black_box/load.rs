@@ -1,0 +1,80 @@
+//! `flotilla-load`, the load generator, against a broker.
+
+use std::process::{Command, Output};
+
+use flotilla_tests::{Broker, Settings, Transport, program};
+
+/// Runs a scenario with these arguments, figures as JSON.
+fn load(broker: &Broker, arguments: &[&str]) -> Output {
+    let address = broker.endpoint(Transport::Tcp).address;
+    Command::new(program("flotilla-load"))
+        .args(arguments)
+        .args(["--json", "--url", &format!("tcp://{address}")])
+        .output()
+        .expect("the program starts")
+}
+
+/// The number behind `"name":`, the first of that name.
+fn number(json: &str, name: &str) -> u64 {
+    let (_, behind) = json.split_once(&format!("\"{name}\":")).expect(name);
+    let digits = behind.trim_start().split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).expect(name)
+}
+
+#[test]
+fn every_message_of_every_scenario_arrives_once() {
+    let broker = Broker::start(Settings::new());
+    for (arguments, sent, delivered) in [
+        (&["p2p", "--pairs", "3", "--messages", "50"][..], 150, 150),
+        (&["p2p", "--pairs", "2", "--messages", "50", "--persistent"], 100, 100),
+        (&["fan-out", "--subscribers", "4", "--messages", "50"], 50, 200),
+        (&["fan-in", "--publishers", "5", "--messages", "40"], 200, 200),
+        (
+            &["wildcards", "--subscriptions", "300", "--publishers", "2", "--messages", "200"],
+            400,
+            400,
+        ),
+        (&["retained", "--topics", "200"], 200, 200),
+    ] {
+        for mqtt in ["3.1.1", "5"] {
+            for qos in ["0", "1", "2"] {
+                let output = load(&broker, &[arguments, &["--mqtt", mqtt, "--qos", qos]].concat());
+                let json = String::from_utf8_lossy(&output.stdout);
+                let log = String::from_utf8_lossy(&output.stderr);
+                let what = format!("{arguments:?} {mqtt} {qos}: {json}{log}");
+                assert!(output.status.success(), "{what}");
+                assert_eq!(number(&json, "sent"), sent, "{what}");
+                assert_eq!(number(&json, "delivered"), delivered, "{what}");
+                for fault in ["lost", "duplicated", "reordered"] {
+                    assert_eq!(number(&json, fault), 0, "{what}");
+                }
+                let acknowledged = if qos == "0" { 0 } else { sent };
+                assert_eq!(number(&json, "acknowledged"), acknowledged, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fleet_that_does_nothing_is_counted() {
+    let broker = Broker::start(Settings::new());
+    let arguments = ["idle-fleet", "--connections", "300", "--sources", "3", "--duration", "100ms"];
+    let output = load(&broker, &arguments);
+    let json = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(number(&json, "count"), 300);
+    assert!(broker.metric("flotilla_connection_attempts_total", &[]) >= 300.0);
+}
+
+#[test]
+fn without_a_broker_it_says_what_to_do() {
+    // Nobody listens on port 1 of this address.
+    let output = Command::new(program("flotilla-load"))
+        .args(["p2p", "--pairs", "1", "--url", "tcp://127.0.0.1:1"])
+        .output()
+        .expect("the program starts");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains("cannot connect to 127.0.0.1:1"), "{log}");
+    assert!(log.contains("Is the broker running"), "{log}");
+}
