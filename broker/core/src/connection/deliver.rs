@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::session::in_flight::Resend;
 use crate::session::outbound::Waiting;
 use crate::shard::desk::{Desk, Waiter};
-use crate::subscription::{Ids, Terms};
+use crate::subscription::Terms;
 use crate::turn::{Replay, Turn, Write};
 
 /// Sends what the quota and the socket allow unless a SUBACK must come first, and asks the log for
@@ -58,13 +58,14 @@ pub(crate) fn pump(
     desk.touch(connected.key, outbox);
 }
 
-/// Sends a QoS 0 message at once, or drops it: it waits for nobody.
+/// Sends a QoS 0 message at once, or drops it: it waits for nobody. `frames`: where it is encoded once
+/// for several receivers.
 pub(crate) fn push_qos0(
     message: &Message,
     terms: &Terms,
     connected: &Connected,
     outbox: &mut Outbox,
-    frames: &mut Frames,
+    frames: Option<&mut Frames>,
     desk: &mut Desk,
 ) {
     if outbox.backlog_bytes() > desk.limits.unsent_bytes_max {
@@ -75,15 +76,15 @@ pub(crate) fn push_qos0(
         desk.counters.drop_deliveries(DropReason::Expired, 1);
         return;
     }
-    let is_shared = terms.ids == Ids::None && connected.negotiated.packet_size_max == u32::MAX;
-    if !is_shared {
+    let is_alike = terms.ids.is_empty() && connected.negotiated.packet_size_max == u32::MAX;
+    let Some(frames) = frames.filter(|_| is_alike) else {
         if is_too_large(message, terms, connected, desk) {
             desk.counters.drop_deliveries(DropReason::TooLarge, 1);
             return;
         }
         push_publish(message, terms, Header::QOS_0, connected, outbox, desk);
         return;
-    }
+    };
     frames.push(message, terms.retain, connected.negotiated.version, outbox, desk.now.unix_ms);
     outbox.count(PacketType::Publish, &mut desk.counters);
     desk.counters.messages_delivered[0] += 1;
@@ -123,7 +124,7 @@ impl Frames {
     ) {
         let at = usize::from(retain) + if version == Version::V5 { 2 } else { 0 };
         if !self.is_filled[at] {
-            let terms = Terms { qos: QoS::AtMostOnce, retain, ids: Ids::None };
+            let terms = Terms { qos: QoS::AtMostOnce, retain, ids: smallvec::SmallVec::new() };
             self.frames[at]
                 .encode(&publish(message, &terms, Header::QOS_0, unix_ms), version)
                 .expect("it came in a packet of this size");
@@ -214,7 +215,7 @@ fn publish<'a>(
         retain: terms.retain,
         packet_id: header.packet_id,
         message_expiry_interval_s: message.expiry_interval_left_s(unix_ms),
-        subscription_ids: SubscriptionIds::List(terms.ids.as_slice()),
+        subscription_ids: SubscriptionIds::List(&terms.ids),
         forwarded: message.forwarded(),
         ..Publish::new(message.topic(), message.payload())
     }

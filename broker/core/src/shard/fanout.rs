@@ -161,9 +161,11 @@ impl Shard {
     pub(crate) fn deliver(
         &mut self,
         message: &Message,
-        targets: impl Iterator<Item = Target>,
+        targets: impl ExactSizeIterator<Item = Target>,
         out: &mut Turn,
     ) {
+        // What only one gets is encoded where it leaves from, without a copy.
+        let is_one = targets.len() == 1;
         self.scratch.frames.clear();
         for Target { session, terms } in targets {
             let Some(session) = self.sessions.get_mut(session) else {
@@ -177,7 +179,7 @@ impl Shard {
             };
             let desk = &mut self.desk;
             if terms.qos == QoS::AtMostOnce {
-                let frames = &mut self.scratch.frames;
+                let frames = Some(&mut self.scratch.frames).filter(|_| !is_one);
                 deliver::push_qos0(message, &terms, connected, outbox, frames, desk);
             } else if session.outbound.has_room(message, &desk.limits) {
                 session.outbound.offer(message.clone(), terms);
