@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
-use super::{READ_MAX, Worker};
+use super::{READ_MAX, TURN_BYTES_MAX, Worker};
 use crate::{
     auth::identity,
     net::{
@@ -167,6 +167,10 @@ impl Worker {
             }
         }
         self.read(connection, context);
+        if self.turn_bytes >= TURN_BYTES_MAX {
+            let now = self.now();
+            self.finish_turn(now);
+        }
         if !self.is_turn_wanted {
             // Nothing happened, so this was no beginning of a turn.
             self.now = None;
@@ -204,7 +208,7 @@ impl Worker {
 
     fn read(&mut self, connection: ConnectionKey, context: &mut Context<'_>) {
         let now = self.now();
-        let Self { sockets, shard, turn, scratch, ended, .. } = self;
+        let Self { sockets, shard, turn, turn_bytes, scratch, ended, .. } = self;
         let Some(attached) = sockets.get_mut(&connection) else { return };
         if attached.is_paused || attached.is_broken {
             return;
@@ -232,6 +236,7 @@ impl Worker {
                         offer(attached, scratch.get(..bytes).unwrap_or_default());
                         has_news = true;
                         left = left.saturating_sub(bytes);
+                        *turn_bytes += bytes;
                         if left == 0 {
                             context.waker().wake_by_ref();
                             break;

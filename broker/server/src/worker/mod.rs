@@ -59,6 +59,9 @@ const READ_MAX: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 /// Rounds of one turn: what carrying out a turn makes necessary is done at once, up to here.
 const ROUNDS_MAX: usize = 8;
+/// Bytes that are read before a turn ends although more sockets are ready: what came of them is
+/// routed and encoded while it is still in the processor's cache.
+const TURN_BYTES_MAX: usize = 256 * 1024;
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -100,6 +103,8 @@ struct Worker {
     uncommitted: VecDeque<(Ticket, Instant)>,
     /// What the clocks said when this turn began; `None` between turns.
     now: Option<Now>,
+    /// Bytes that were read since the last turn ended.
+    turn_bytes: usize,
     turn_waker: Option<Waker>,
     is_turn_wanted: bool,
     /// Until when it drains; `None`: it does not.
@@ -192,6 +197,7 @@ impl Worker {
             accepted: Vec::new(),
             uncommitted: VecDeque::new(),
             now: None,
+            turn_bytes: 0,
             turn_waker: None,
             is_turn_wanted: false,
             drain_until: None,
@@ -213,6 +219,13 @@ impl Worker {
             self.shard.ticked(now, &mut self.turn);
         }
         self.is_turn_wanted = false;
+        self.finish_turn(now);
+        is_due
+    }
+
+    /// Ends the turn and does what came of it.
+    fn finish_turn(&mut self, now: Now) {
+        self.turn_bytes = 0;
         let mut rounds = 0;
         loop {
             self.end_turn(now);
@@ -227,7 +240,6 @@ impl Worker {
             }
         }
         self.now = None;
-        is_due
     }
 
     fn take_mail(&mut self, now: Now, context: &Context<'_>) {
