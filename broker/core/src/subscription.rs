@@ -1,9 +1,7 @@
 //! One subscription: what a session asked for.
 
-use flotilla_mqtt::{QoS, SubscriptionOptions};
-use smallvec::SmallVec;
-
 use crate::id::Position;
+use flotilla_mqtt::{QoS, SubscriptionOptions};
 
 /// A subscription as its session keeps it; the Topic Filter is its key there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +35,50 @@ pub struct Terms {
     /// The RETAIN flag to send ([MQTT-3.3.1-12], [MQTT-3.3.1-13]).
     pub retain: bool,
     /// Subscription Identifiers of the matching subscriptions.
-    pub ids: SmallVec<[u32; 2]>,
+    pub ids: Ids,
+}
+
+/// Subscription Identifiers of the subscriptions that match one message: seldom any, seldom more
+/// than one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ids {
+    /// No subscription has one.
+    #[default]
+    None,
+    /// One has.
+    One(u32),
+    /// In the order in which the subscriptions were found. Boxed, since what waits is many times
+    /// one or none.
+    Many(Box<Vec<u32>>),
+}
+
+impl Ids {
+    /// All of them.
+    pub fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
+
+    fn append(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (_, Self::None) => {}
+            (Self::None, _) => *self = other.clone(),
+            (Self::One(id), _) => {
+                let ids = [*id].iter().chain(other.as_slice()).copied().collect();
+                *self = Self::Many(Box::new(ids));
+            }
+            (Self::Many(ids), _) => ids.extend_from_slice(other.as_slice()),
+        }
+    }
+}
+
+impl From<Option<u32>> for Ids {
+    fn from(id: Option<u32>) -> Self {
+        id.map_or(Self::None, Self::One)
+    }
 }
 
 impl Terms {
@@ -46,7 +87,7 @@ impl Terms {
         Self {
             qos: qos.min(options.qos),
             retain: retain && options.retain_as_published,
-            ids: id.into_iter().collect(),
+            ids: id.into(),
         }
     }
 
@@ -54,6 +95,23 @@ impl Terms {
     pub fn merge(&mut self, other: &Self) {
         self.qos = self.qos.max(other.qos);
         self.retain |= other.retain;
-        self.ids.extend_from_slice(&other.ids);
+        self.ids.append(&other.ids);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merging_keeps_all_identifiers_in_order() {
+        let options = SubscriptionOptions::new(QoS::AtLeastOnce);
+        let terms = |id| Terms::new(QoS::ExactlyOnce, false, options, id);
+        let mut all = terms(None);
+        for id in [None, Some(7), None, Some(1), Some(7)] {
+            all.merge(&terms(id));
+        }
+        assert_eq!(all.ids.as_slice(), [7, 1, 7]);
+        assert_eq!((all.qos, size_of::<Terms>()), (QoS::AtLeastOnce, 24));
     }
 }

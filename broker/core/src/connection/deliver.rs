@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::session::in_flight::Resend;
 use crate::session::outbound::Waiting;
 use crate::shard::desk::{Desk, Waiter};
-use crate::subscription::Terms;
+use crate::subscription::{Ids, Terms};
 use crate::turn::{Replay, Turn, Write};
 
 /// Sends what the quota and the socket allow unless a SUBACK must come first, and asks the log for
@@ -76,7 +76,7 @@ pub(crate) fn push_qos0(
         desk.counters.drop_deliveries(DropReason::Expired, 1);
         return;
     }
-    let is_alike = terms.ids.is_empty() && connected.negotiated.packet_size_max == u32::MAX;
+    let is_alike = terms.ids == Ids::None && connected.negotiated.packet_size_max == u32::MAX;
     let Some(frames) = frames.filter(|_| is_alike) else {
         if is_too_large(message, terms, connected, desk) {
             desk.counters.drop_deliveries(DropReason::TooLarge, 1);
@@ -124,7 +124,7 @@ impl Frames {
     ) {
         let at = usize::from(retain) + if version == Version::V5 { 2 } else { 0 };
         if !self.is_filled[at] {
-            let terms = Terms { qos: QoS::AtMostOnce, retain, ids: smallvec::SmallVec::new() };
+            let terms = Terms { qos: QoS::AtMostOnce, retain, ids: Ids::None };
             self.frames[at]
                 .encode(&publish(message, &terms, Header::QOS_0, unix_ms), version)
                 .expect("it came in a packet of this size");
@@ -215,7 +215,7 @@ fn publish<'a>(
         retain: terms.retain,
         packet_id: header.packet_id,
         message_expiry_interval_s: message.expiry_interval_left_s(unix_ms),
-        subscription_ids: SubscriptionIds::List(&terms.ids),
+        subscription_ids: SubscriptionIds::List(terms.ids.as_slice()),
         forwarded: message.forwarded(),
         ..Publish::new(message.topic(), message.payload())
     }

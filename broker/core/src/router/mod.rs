@@ -120,7 +120,7 @@ impl Router {
                 terms: Terms {
                     qos: qos.min(e.qos()),
                     retain: retain && e.retain_as_published(),
-                    ids: e.id().into_iter().collect(),
+                    ids: e.id().into(),
                 },
             }));
         });

@@ -2,6 +2,8 @@
 
 use std::hash::BuildHasher;
 
+use smallvec::SmallVec;
+
 use hashbrown::DefaultHashBuilder;
 use hashbrown::hash_table::{Entry, HashTable};
 
@@ -16,6 +18,16 @@ pub(crate) struct Tree<T> {
     edges: HashTable<NodeId>,
     hash_builder: DefaultHashBuilder,
     free: Vec<NodeId>,
+}
+
+/// The Levels of a topic with their hashes: a topic is cut once, and each Level hashed once, however
+/// many filters begin with wildcards.
+pub(crate) type Levels<'a> = SmallVec<[HashedLevel<'a>; 8]>;
+
+#[derive(Clone, Copy)]
+pub(crate) struct HashedLevel<'a> {
+    text: &'a [u8],
+    hash: u64,
 }
 
 pub(crate) type NodeId = u32;
@@ -65,16 +77,26 @@ impl<T: Default> Tree<T> {
         self.nodes[at as usize].parent
     }
 
+    pub(crate) fn levels<'a>(&self, topic: &'a str) -> Levels<'a> {
+        let hashed = |text| HashedLevel { text, hash: self.hash_builder.hash_one(text) };
+        topic.as_bytes().split(|&byte| byte == b'/').map(hashed).collect()
+    }
+
     pub(crate) fn child(&self, at: NodeId, level: &str) -> Option<NodeId> {
-        let hash = self.hash(at, level.as_bytes());
-        self.edges.find(hash, |&id| self.nodes[id as usize].is(at, level)).copied()
+        let text = level.as_bytes();
+        self.child_by(at, HashedLevel { text, hash: self.hash_builder.hash_one(text) })
+    }
+
+    pub(crate) fn child_by(&self, at: NodeId, level: HashedLevel<'_>) -> Option<NodeId> {
+        let is_it = |&id: &NodeId| self.nodes[id as usize].is(at, level.text);
+        self.edges.find(edge_hash(at, level.hash), is_it).copied()
     }
 
     /// The child, and whether it is new.
     pub(crate) fn child_or_new(&mut self, at: NodeId, level: &str) -> (NodeId, bool) {
-        let hash = self.hash(at, level.as_bytes());
         let Self { nodes, edges, hash_builder, free } = self;
-        let is_known = |&id: &NodeId| nodes[id as usize].is(at, level);
+        let hash = edge_hash(at, hash_builder.hash_one(level.as_bytes()));
+        let is_known = |&id: &NodeId| nodes[id as usize].is(at, level.as_bytes());
         let rehash = |&id: &NodeId| nodes[id as usize].hash(hash_builder);
         let edge = match edges.entry(hash, is_known, rehash) {
             Entry::Occupied(edge) => return (*edge.get(), false),
@@ -107,18 +129,21 @@ impl<T: Default> Tree<T> {
     pub(crate) fn is_empty(&self) -> bool {
         self.edges.is_empty() && self.free.len() + 1 == self.nodes.len()
     }
+}
 
-    fn hash(&self, parent: NodeId, level: &[u8]) -> u64 {
-        self.hash_builder.hash_one((parent, level))
-    }
+/// `level`: the seeded hash of the Level. The parents of one Level differ in the lower bits, which
+/// choose the place in the table, and through the odd factor in the upper ones, which tell its
+/// neighbours apart.
+fn edge_hash(parent: NodeId, level: u64) -> u64 {
+    u64::from(parent).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ level
 }
 
 impl<T> Node<T> {
-    fn is(&self, parent: NodeId, level: &str) -> bool {
-        self.parent == parent && self.level.as_bytes() == level.as_bytes()
+    fn is(&self, parent: NodeId, level: &[u8]) -> bool {
+        self.parent == parent && self.level.as_bytes() == level
     }
 
     fn hash(&self, hash_builder: &DefaultHashBuilder) -> u64 {
-        hash_builder.hash_one((self.parent, self.level.as_bytes()))
+        edge_hash(self.parent, hash_builder.hash_one(self.level.as_bytes()))
     }
 }

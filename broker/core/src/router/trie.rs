@@ -4,7 +4,7 @@ use flotilla_mqtt::topic;
 
 use crate::id::SubscriberKey;
 use crate::router::subscribers::{Entry, Subscribers};
-use crate::router::tree::{NodeId, ROOT, Tree};
+use crate::router::tree::{HashedLevel, NodeId, ROOT, Tree};
 
 /// A node of the tree is the front of some filter. `#` is no edge but has a place in the node, and
 /// `+` has both, since every match looks there.
@@ -76,14 +76,14 @@ impl Trie {
     ) {
         // [MQTT-4.7.2-1]: a filter that starts with a wildcard does not match a `$` topic.
         let is_dollar = topic.starts_with('$');
-        self.descend(ROOT, Some(topic), is_dollar, found);
+        self.descend(ROOT, &self.tree.levels(topic), is_dollar, found);
     }
 
-    /// `rest`: the levels below this node, `None` at the end of the topic.
+    /// `rest`: the levels below this node.
     fn descend<'a>(
         &'a self,
         at: NodeId,
-        rest: Option<&str>,
+        rest: &[HashedLevel<'_>],
         no_wildcard: bool,
         found: &mut impl FnMut(&'a Subscribers),
     ) {
@@ -91,22 +91,18 @@ impl Trie {
         if !no_wildcard && !front.below.is_empty() {
             found(&front.below);
         }
-        let Some(rest) = rest else {
+        let Some((&level, rest)) = rest.split_first() else {
             if !front.here.is_empty() {
                 found(&front.here);
             }
             return;
-        };
-        let (level, rest) = match rest.split_once('/') {
-            Some((level, rest)) => (level, Some(rest)),
-            None => (rest, None),
         };
         if front.plus != ROOT && !no_wildcard {
             self.descend(front.plus, rest, false, found);
         }
         let exact = self.tree.children(at) - u32::from(front.plus != ROOT);
         if exact > 0
-            && let Some(child) = self.tree.child(at, level)
+            && let Some(child) = self.tree.child_by(at, level)
         {
             self.descend(child, rest, false, found);
         }

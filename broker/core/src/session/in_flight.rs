@@ -1,11 +1,10 @@
 //! One message on its way to the client, under a Packet Identifier.
 
 use flotilla_mqtt::{PacketId, QoS};
-use smallvec::SmallVec;
 
 use crate::id::{Position, Ticket};
 use crate::message::Message;
-use crate::subscription::Terms;
+use crate::subscription::{Ids, Terms};
 
 /// A message under a Packet Identifier.
 #[derive(Debug)]
@@ -80,7 +79,7 @@ impl InFlight {
         let State::Sent(qos) = self.state else { unreachable!("only what was sent is sent again") };
         // What is addressed is a retained message ([MQTT-3.3.1-8]).
         let retain = !message.addressee().is_empty();
-        let mut terms = now.unwrap_or(Terms { qos, retain, ids: SmallVec::new() });
+        let mut terms = now.unwrap_or(Terms { qos, retain, ids: Ids::None });
         terms.qos = qos;
         terms
     }

@@ -43,7 +43,7 @@ impl Shard {
                         return;
                     }
                     let qos = message.qos().min(options.qos);
-                    let ids = step.id.into_iter().collect();
+                    let ids = step.id.into();
                     found.push((message.clone(), Terms { qos, retain: true, ids }));
                 });
             }
