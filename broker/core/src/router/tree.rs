@@ -5,13 +5,13 @@ use std::hash::BuildHasher;
 use smallvec::SmallVec;
 
 use hashbrown::DefaultHashBuilder;
-use hashbrown::hash_table::{Entry, HashTable};
+use hashbrown::hash_table::HashTable;
 
 use crate::router::level::Level;
 
 /// Topics or filters, Level by Level; each node holds a `T`. An edge is the number of the node it
 /// leads to, found by the hash of where it starts and of its Level, so that one step costs two
-/// looks at memory however many nodes there are. The hash is seeded: clients choose the Levels.
+/// looks at memory however many nodes there are, and one where there is only one way to go. The hash is seeded: clients choose the Levels.
 #[derive(Debug)]
 pub(crate) struct Tree<T> {
     nodes: Vec<Node<T>>,
@@ -39,6 +39,8 @@ struct Node<T> {
     parent: NodeId,
     /// How many edges start here.
     children: u32,
+    /// A child that has no edge in the table: most nodes have no other. `ROOT`: none.
+    near: NodeId,
     /// The end of its name.
     level: Level,
     value: T,
@@ -88,40 +90,53 @@ impl<T: Default> Tree<T> {
     }
 
     pub(crate) fn child_by(&self, at: NodeId, level: HashedLevel<'_>) -> Option<NodeId> {
+        let Node { near, children, .. } = self.nodes[at as usize];
         let is_it = |&id: &NodeId| self.nodes[id as usize].is(at, level.text);
-        self.edges.find(edge_hash(at, level.hash), is_it).copied()
+        // Where there are many, the one is seldom the one; it need not be looked at.
+        let is_alone = children == u32::from(near != ROOT);
+        let far = if is_alone { None } else { self.edges.find(edge_hash(at, level.hash), is_it) };
+        far.copied().or_else(|| Some(near).filter(|near| *near != ROOT && is_it(near)))
     }
 
     /// The child, and whether it is new.
     pub(crate) fn child_or_new(&mut self, at: NodeId, level: &str) -> (NodeId, bool) {
+        let text = level.as_bytes();
+        let hashed = HashedLevel { text, hash: self.hash_builder.hash_one(text) };
+        if let Some(child) = self.child_by(at, hashed) {
+            return (child, false);
+        }
         let Self { nodes, edges, hash_builder, free } = self;
-        let hash = edge_hash(at, hash_builder.hash_one(level.as_bytes()));
-        let is_known = |&id: &NodeId| nodes[id as usize].is(at, level.as_bytes());
-        let rehash = |&id: &NodeId| nodes[id as usize].hash(hash_builder);
-        let edge = match edges.entry(hash, is_known, rehash) {
-            Entry::Occupied(edge) => return (*edge.get(), false),
-            Entry::Vacant(edge) => edge,
-        };
         let child = free.pop().unwrap_or_else(|| {
             NodeId::try_from(nodes.len()).expect("memory ends before 2^32 nodes")
         });
-        edge.insert(child);
-        let node = Node { parent: at, children: 0, level: level.into(), value: T::default() };
+        let node = Node { parent: at, level: level.into(), ..Node::default() };
         match nodes.get_mut(child as usize) {
             Some(free) => *free = node,
             None => nodes.push(node),
         }
-        nodes[at as usize].children += 1;
+        let parent = &mut nodes[at as usize];
+        parent.children += 1;
+        if parent.near == ROOT {
+            parent.near = child;
+        } else {
+            let rehash = |&id: &NodeId| nodes[id as usize].hash(hash_builder);
+            edges.insert_unique(edge_hash(at, hashed.hash), child, rehash);
+        }
         (child, true)
     }
 
     /// Removes a node that has no children.
     pub(crate) fn remove(&mut self, at: NodeId) {
         let node = std::mem::take(&mut self.nodes[at as usize]);
-        let hash = node.hash(&self.hash_builder);
-        let edge = self.edges.find_entry(hash, |&id| id == at);
-        edge.expect("an edge leads to each node but the root").remove();
-        self.nodes[node.parent as usize].children -= 1;
+        let parent = &mut self.nodes[node.parent as usize];
+        parent.children -= 1;
+        if parent.near == at {
+            // The next one that comes takes its place.
+            parent.near = ROOT;
+        } else {
+            let edge = self.edges.find_entry(node.hash(&self.hash_builder), |&id| id == at);
+            edge.expect("an edge leads to each child but the near one").remove();
+        }
         self.free.push(at);
     }
 
