@@ -39,6 +39,8 @@ pub(crate) struct Desk {
     pub(crate) tally: Tally,
     /// Publishers that may be able to send again.
     pub(crate) touched: Vec<u32>,
+    /// Publishers that send by the clock.
+    pub(crate) paced: Vec<u32>,
 }
 
 impl Desk {
@@ -52,6 +54,7 @@ impl Desk {
             streams: Vec::new(),
             tally: Tally::new(),
             touched: Vec::new(),
+            paced: Vec::new(),
         }
     }
 

@@ -31,6 +31,10 @@ pub(crate) enum Error {
     NotReady { seconds: u64, done: usize, all: usize },
     #[error("the broker does not answer a PINGREQ within {seconds} s")]
     Silent { seconds: u64 },
+    #[error("cannot start the broker '{name}' with '{command}': {reason}")]
+    Broker { name: String, command: String, reason: String },
+    #[error("cannot run '{arguments}' on '{name}': {reason}")]
+    Scenario { name: String, arguments: String, reason: String },
     #[error("cannot read process {pid}: {source}. Is it running, and yours?")]
     Process { pid: u32, source: io::Error },
     #[error("{what}: {source}")]

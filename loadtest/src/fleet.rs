@@ -152,8 +152,13 @@ impl Fleet {
     /// When a connection ends that should not.
     pub(crate) fn turn(&mut self, wait: Duration) -> Result<(), Error> {
         self.open_more()?;
+        for at in 0..self.desk.paced.len() {
+            self.desk.touch(self.desk.paced[at]);
+        }
         self.send()?;
-        let wait = if self.desk.touched.is_empty() { wait.min(WAIT) } else { Duration::ZERO };
+        // The clock of the poll is too coarse for who sends by the clock.
+        let is_waiting = self.desk.touched.is_empty() && self.desk.paced.is_empty();
+        let wait = if is_waiting { wait.min(WAIT) } else { Duration::ZERO };
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 return Err(Error::System { what: "epoll", source: error });
@@ -285,7 +290,11 @@ impl Fleet {
             self.desk.tally.sent += sent;
             client.link.flush().map_err(|source| broken(client, source))?;
             // The socket took all, so no event will say that there is room for more.
-            if sent > 0 && client.link.backlog() == 0 && publisher.may_send() {
+            if sent > 0
+                && client.link.backlog() == 0
+                && publisher.pace.is_none()
+                && publisher.may_send()
+            {
                 self.desk.touch(number);
             }
         }

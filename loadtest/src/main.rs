@@ -2,6 +2,7 @@
 
 mod cli;
 mod client;
+mod compare;
 mod desk;
 mod error;
 mod fleet;
@@ -27,7 +28,10 @@ use std::{
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::{cli::Cli, error::Error};
+use crate::{
+    cli::{Cli, Command, Scenario},
+    error::Error,
+};
 
 /// Usage is wrong; `clap` uses the same.
 const WRONG: u8 = 2;
@@ -36,7 +40,11 @@ fn main() -> ExitCode {
     // Wrong usage ends here, with exit code 2.
     let cli = Cli::parse();
     log::start(cli.log_level, cli.log_format);
-    match run(&cli) {
+    let done = match &cli.command {
+        Command::Scenario(scenario) => run(scenario),
+        Command::Compare(options) => compare::compare(options),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -47,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 /// Whether all checks passed.
-fn run(cli: &Cli) -> Result<bool, Error> {
+fn run(scenario: &Scenario) -> Result<bool, Error> {
     let stopped = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The first signal ends the run, which still gives its figures; the second one ends all.
@@ -57,8 +65,8 @@ fn run(cli: &Cli) -> Result<bool, Error> {
             .map_err(known)?;
         signal_hook::flag::register(signal, stopped.clone()).map_err(known)?;
     }
-    let report = scenario::run(&cli.command, stopped)?;
-    let common = cli.command.common();
+    let report = scenario::run(scenario, stopped)?;
+    let common = scenario.common();
     let text = if common.json {
         let json = serde_json::to_string_pretty(&report);
         json.expect("a report is numbers and names") + "\n"

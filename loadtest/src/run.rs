@@ -35,6 +35,8 @@ pub(crate) struct Run {
     progress: Progress,
     pub(crate) phases: Vec<Phase>,
     pub(crate) bytes_each: Option<(f64, String)>,
+    /// Messages a second of all publishers, in an open loop.
+    pub(crate) rate: Option<f64>,
 }
 
 /// One publisher.
@@ -89,6 +91,7 @@ impl Run {
             progress: Progress::new(common.quiet),
             phases: Vec::new(),
             bytes_each: None,
+            rate: None,
         })
     }
 
@@ -111,6 +114,7 @@ impl Run {
             retain: publishing.retain,
         };
         let number = u32::try_from(self.fleet.desk.publishers.len()).expect("fewer than sockets");
+        self.fleet.desk.paced.extend(publishing.pace.map(|_| number));
         self.fleet.desk.publishers.push(Publisher {
             client: publishing.client,
             number,
@@ -128,6 +132,14 @@ impl Run {
         });
         self.fleet.publish_from(publishing.client, number);
         Ok(number)
+    }
+
+    /// When publisher `number` of so many is to send; `None`: as fast as it may.
+    pub(crate) fn pace(&self, number: usize, publishers: usize) -> Option<Pace> {
+        let interval_ns = publishers as f64 / self.rate? * 1e9;
+        // One after the other, not all at once.
+        let offset_ns = interval_ns / publishers as f64 * number as f64;
+        Some(Pace { start_ns: self.fleet.desk.now_ns + offset_ns as u64, interval_ns })
     }
 
     /// Lets messages flow for this long.

@@ -1,6 +1,6 @@
 //! The scenarios, each as a script for a [`Run`](crate::run::Run).
 
-mod closed;
+mod flow;
 mod idle_fleet;
 mod retained;
 mod wildcards;
@@ -8,7 +8,7 @@ mod wildcards;
 use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{
-    cli::{Command, Common},
+    cli::{Common, Scenario},
     error::Error,
     report::Report,
     run::Run,
@@ -18,20 +18,21 @@ use crate::{
 ///
 /// # Errors
 /// When it ends without figures.
-pub(crate) fn run(command: &Command, stopped: Arc<AtomicBool>) -> Result<Report, Error> {
-    let run = Run::new(command.common(), stopped)?;
-    match command {
-        Command::P2p(pairs) => closed::p2p(run, pairs),
-        Command::FanOut(fan_out) => closed::fan_out(run, fan_out),
-        Command::FanIn(fan_in) => closed::fan_in(run, fan_in),
-        Command::Shared(shared) => closed::shared(run, shared),
-        Command::Wildcards(it) => wildcards::wildcards(run, it),
-        Command::Retained(it) => retained::retained(run, it),
-        Command::IdleFleet(it) => idle_fleet::idle_fleet(run, it),
+pub(crate) fn run(scenario: &Scenario, stopped: Arc<AtomicBool>) -> Result<Report, Error> {
+    let run = Run::new(scenario.common(), stopped)?;
+    match scenario {
+        Scenario::P2p(pairs) => flow::p2p(run, pairs),
+        Scenario::FanOut(fan_out) => flow::fan_out(run, fan_out),
+        Scenario::FanIn(fan_in) => flow::fan_in(run, fan_in),
+        Scenario::Shared(shared) => flow::shared(run, shared),
+        Scenario::Wildcards(it) => wildcards::wildcards(run, it),
+        Scenario::Retained(it) => retained::retained(run, it),
+        Scenario::Rate(rate) => flow::rate(run, rate),
+        Scenario::IdleFleet(it) => idle_fleet::idle_fleet(run, it),
     }
 }
 
-impl Command {
+impl Scenario {
     pub(crate) const fn common(&self) -> &Common {
         match self {
             Self::P2p(it) => &it.common,
@@ -40,6 +41,7 @@ impl Command {
             Self::Shared(it) => &it.common,
             Self::Wildcards(it) => &it.common,
             Self::Retained(it) => &it.common,
+            Self::Rate(it) => &it.common,
             Self::IdleFleet(it) => &it.common,
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     report::Report,
     run::{Run, Unit},
-    scenario::{closed::flow, words},
+    scenario::{flow::flow, words},
     template::Topics,
 };
 

@@ -35,6 +35,7 @@ fn every_message_of_every_scenario_arrives_once() {
             400,
         ),
         (&["retained", "--topics", "200"], 200, 200),
+        (&["rate", "--pairs", "2", "--rate", "1000", "--messages", "100"], 200, 200),
     ] {
         for mqtt in ["3.1.1", "5"] {
             for qos in ["0", "1", "2"] {
@@ -64,6 +65,25 @@ fn a_fleet_that_does_nothing_is_counted() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(number(&json, "count"), 300);
     assert!(broker.metric("flotilla_connection_attempts_total", &[]) >= 300.0);
+}
+
+#[test]
+fn brokers_are_compared_side_by_side() {
+    let flotilla = program("flotilla").display().to_string();
+    let other = format!("other={flotilla} --data {{dir}}/d --listen tcp://127.0.0.1:{{port}}");
+    let output = Command::new(program("flotilla-load"))
+        .args(["compare", "--no-pin", "--rounds", "1", "--json", "--broker", "flotilla"])
+        .args(["--broker", &other, "--scenario", "p2p --pairs 2 --messages 500"])
+        .output()
+        .expect("the program starts");
+    let json = String::from_utf8_lossy(&output.stdout);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{json}{log}");
+    for broker in ["\"flotilla\"", "\"other\""] {
+        assert!(json.contains(broker), "{json}{log}");
+    }
+    assert_eq!(number(&json, "lost"), 0, "{json}{log}");
+    assert!(number(&json, "per_second") > 0, "{json}{log}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
-//! Closed loops: each publisher sends while fewer than its share of messages are on their way, so
-//! nothing is lost because too much was sent.
+//! Scenarios in which messages flow for a time: who sends to whom.
+//!
+//! All but `rate` are closed loops: each publisher sends while fewer than its share of messages are
+//! on their way, so nothing is lost because too much was sent.
 
 use crate::{
-    cli::{Common, FanIn, FanOut, Pairs, Shared},
+    cli::{Common, FanIn, FanOut, Pairs, Rate, Shared},
     client::Role,
     error::Error,
     report::Report,
@@ -80,6 +82,20 @@ pub(crate) fn shared(mut run: Run, shared: &Shared) -> Result<Report, Error> {
     run.report("shared", words(&shared.common, &setting))
 }
 
+/// Each publisher to a subscriber of its own, at a fixed rate.
+pub(crate) fn rate(mut run: Run, rate: &Rate) -> Result<Report, Error> {
+    for pair in 0..rate.pairs {
+        let role = subscriber(&mut run, "rate", pair, numbered("rate", pair), pair, 1);
+        run.fleet.open(role);
+    }
+    let topics: Vec<Topics> =
+        (0..rate.pairs).map(|pair| Topics::One(numbered("rate", pair))).collect();
+    run.rate = Some(f64::from(rate.rate));
+    flow(&mut run, &rate.common, topics, u64::MAX, 1)?;
+    let setting = format!("{0} to {0}, {1} messages a second", rate.pairs, rate.rate);
+    run.report("rate", words(&rate.common, &setting))
+}
+
 /// A subscriber to `filter` that looks at these publishers.
 fn subscriber(
     run: &mut Run,
@@ -111,14 +127,15 @@ pub(super) fn flow(
     run.fleet.until_ready()?;
     let warm_up = common.messages.is_none();
     let mut mark = run.mark()?;
-    for (client, topics) in clients.into_iter().zip(topics) {
+    let publishers = topics.len();
+    for (number, (client, topics)) in clients.into_iter().zip(topics).enumerate() {
         run.publish(Publishing {
             client,
             topics,
             window,
             receivers,
             limit: common.messages,
-            pace: None,
+            pace: run.pace(number, publishers),
             retain: false,
         })?;
     }

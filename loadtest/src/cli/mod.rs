@@ -1,5 +1,8 @@
 //! The command line.
 
+mod compare;
+mod scenarios;
+
 use std::{
     fs,
     net::{SocketAddr, ToSocketAddrs},
@@ -10,6 +13,11 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flotilla_mqtt::{QoS, Version};
+
+pub(crate) use compare::Compare;
+pub(crate) use scenarios::{
+    FanIn, FanOut, IdleFleet, Pairs, Rate, Retained, Scenario, Shared, Wildcards,
+};
 
 use crate::{
     client::Credentials,
@@ -35,20 +43,10 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// As many publishers as subscribers, each to one of its own
-    P2p(Pairs),
-    /// Few publishers, each message to all subscribers
-    FanOut(FanOut),
-    /// Many publishers to one subscriber
-    FanIn(FanIn),
-    /// Many publishers to the members of one shared subscription
-    Shared(Shared),
-    /// Publishers into many wildcard subscriptions, of which one matches each message
-    Wildcards(Wildcards),
-    /// Many retained messages are stored, then one subscriber asks for all
-    Retained(Retained),
-    /// Connections that do nothing: how much memory does each take?
-    IdleFleet(IdleFleet),
+    #[command(flatten)]
+    Scenario(Scenario),
+    /// Start brokers in turn, run scenarios on each, print what they cost side by side
+    Compare(Compare),
 }
 
 /// What all scenarios have.
@@ -90,110 +88,6 @@ pub(crate) struct Common {
     /// File with the password
     #[arg(long, value_name = "FILE", requires = "username")]
     pub(crate) password_file: Option<PathBuf>,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Pairs {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// Publishers, and subscribers
-    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = count())]
-    pub(crate) pairs: u32,
-    /// Messages of a publisher that are on their way at the same time
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
-    pub(crate) in_flight: u64,
-    /// Subscribers with sessions that outlive the connection (Clean Start 0, one hour)
-    #[arg(long)]
-    pub(crate) persistent: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct FanOut {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// Publishers
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = count())]
-    pub(crate) publishers: u32,
-    /// Subscribers
-    #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = count())]
-    pub(crate) subscribers: u32,
-    /// Messages of a publisher that are on their way at the same time
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
-    pub(crate) in_flight: u64,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct FanIn {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// Publishers
-    #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = count())]
-    pub(crate) publishers: u32,
-    /// Messages of a publisher that are on their way at the same time
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
-    pub(crate) in_flight: u64,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Shared {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// Publishers
-    #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = count())]
-    pub(crate) publishers: u32,
-    /// Members of the group
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = count())]
-    pub(crate) members: u32,
-    /// Messages of a publisher that are on their way at the same time
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
-    pub(crate) in_flight: u64,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Wildcards {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// Subscriptions, each with a wildcard
-    #[arg(long, value_name = "NUMBER", default_value_t = 100_000,
-        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub(crate) subscriptions: u32,
-    /// Connections that have them; the default is 500 subscriptions each
-    #[arg(long, value_name = "NUMBER", value_parser = count())]
-    pub(crate) connections: Option<u32>,
-    /// Publishers
-    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = count())]
-    pub(crate) publishers: u32,
-    /// Messages of a publisher that are on their way at the same time
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
-    pub(crate) in_flight: u64,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Retained {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// Topics with a retained message
-    #[arg(long, value_name = "NUMBER", default_value_t = 200_000,
-        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    pub(crate) topics: u64,
-    /// Messages that are on their way at the same time, above QoS 0
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
-    pub(crate) in_flight: u64,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct IdleFleet {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    /// Connections
-    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = count())]
-    pub(crate) connections: u32,
-    /// Addresses that they come from, 127.0.0.1 and up, where the broker is on 127.x.y.z
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = count())]
-    pub(crate) sources: u32,
-    /// Sessions that outlive the connection, one hour
-    #[arg(long)]
-    pub(crate) persistent: bool,
 }
 
 /// Version of the protocol.

@@ -1,0 +1,31 @@
+//! The options of `compare`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Compare {
+    /// A broker: NAME=COMMAND, in which {port} is the port that it is to listen on, {dir} an empty
+    /// directory; or flotilla, mosquitto, rumqttd alone. Repeatable, the first is the measure
+    #[arg(long, value_name = "NAME=COMMAND", required = true)]
+    pub(crate) broker: Vec<String>,
+    /// A scenario with its options, for example 'p2p --qos 1'; several, with commas between them.
+    /// Without it, those of the goals
+    #[arg(long, value_name = "SCENARIO", value_delimiter = ',')]
+    pub(crate) scenario: Vec<String>,
+    /// How often each is measured; brokers take turns, the median counts
+    #[arg(long, value_name = "NUMBER", default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
+    /// Goals that the broker named flotilla is to reach; see loadtest/goals.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) goals: Option<PathBuf>,
+    /// Leave it to the operating system which core runs what; otherwise the broker is on core 0, this
+    /// program on core 1
+    #[arg(long)]
+    pub(crate) no_pin: bool,
+    /// Write the figures as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
