@@ -4,13 +4,17 @@
 //! cargo bench -p flotilla-core --bench router
 //! ```
 
+use std::sync::LazyLock;
+
 use divan::{Bencher, black_box};
-use flotilla_core::id::{SessionKey, ShardId};
+use flotilla_core::id::{ClientId, SessionKey, ShardId};
 use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::router::{Router, Subscriber};
 use flotilla_core::subscription::{SubscribedFrom, Subscription};
 use flotilla_mqtt::{Forwarded, QoS, SubscriptionOptions};
 
+/// Only shared subscriptions keep it.
+static DEVICE: LazyLock<ClientId> = LazyLock::new(|| ClientId::from("device"));
 const COUNTS: [usize; 3] = [1_000, 100_000, 1_000_000];
 /// Devices stand in regions of so many.
 const REGION: usize = 100;
@@ -83,7 +87,7 @@ fn subscribe(router: &mut Router, filter: &str) {
     let options = SubscriptionOptions::default();
     let key = router.add(subscriber);
     let start = SubscribedFrom::Unwritten(0);
-    router.subscribe(key, filter, &Subscription { options, id: None, start });
+    router.subscribe(key, &DEVICE, filter, &Subscription { options, id: None, start });
 }
 
 fn message(device: usize, channel: &str) -> Message {

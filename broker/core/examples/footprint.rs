@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use flotilla_core::connection::{Identification, Peer};
 use flotilla_core::durability::Durability;
-use flotilla_core::id::{SessionKey, ShardId};
+use flotilla_core::id::{ClientId, SessionKey, ShardId};
 use flotilla_core::limits::Limits;
 use flotilla_core::message::{Message, MessageParts};
 use flotilla_core::router::{Router, Subscriber};
@@ -88,7 +88,8 @@ fn subscribe(router: &mut Router, filter: &str) {
     let options = SubscriptionOptions::default();
     let start = SubscribedFrom::Unwritten(0);
     let key = router.add(subscriber);
-    router.subscribe(key, filter, &Subscription { options, id: None, start });
+    let client_id = ClientId::from("device");
+    router.subscribe(key, &client_id, filter, &Subscription { options, id: None, start });
 }
 
 /// One topic a device, then a subscriber to all.

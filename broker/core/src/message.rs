@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use flotilla_mqtt::{Forwarded, QoS};
 
+use crate::id::ClientId;
+
 /// An application message as the broker keeps it: built once per accepted PUBLISH, shared by
 /// reference count, and the same bytes in memory and in the log.
 ///
@@ -27,7 +29,8 @@ pub struct MessageParts<'a> {
     /// Client Identifier of the publisher: No Local needs it ([MQTT-3.8.3-3]).
     pub publisher: &'a str,
     /// Client Identifier of the only session this is for; empty: whoever subscribes. A retained
-    /// message that is sent because of a subscription is addressed.
+    /// message that is sent because of a subscription is addressed. So is one that a group gives to
+    /// a member: then U+0000 and the filter of the shared subscription stand behind the identifier.
     pub addressee: &'a str,
     /// When the broker accepted it, Unix milliseconds.
     pub received_at_ms: u64,
@@ -50,6 +53,13 @@ const KNOWN_FLAGS: u8 = QOS_MASK | RETAIN;
 /// flags 1, topic 2, publisher 2, addressee 2, forwarded 4, received 8, expires 8.
 const HEADER: usize = 27;
 const NEVER: u64 = u64::MAX;
+/// Between an addressee and the filter of its group: in neither ([MQTT-1.5.4-2]).
+const SHARE: &str = "\0";
+
+/// Whether a message can be addressed to the member of a group with this filter.
+pub(crate) fn has_room_for_share(client_id: &ClientId, filter: &str) -> bool {
+    client_id.as_str().len() + SHARE.len() + filter.len() <= usize::from(u16::MAX)
+}
 
 impl Message {
     /// Builds the message; `scratch` is overwritten and keeps its capacity for the next one.
@@ -116,7 +126,7 @@ impl Message {
             retain: self.retain(),
             topic: self.topic(),
             publisher: self.publisher(),
-            addressee: self.addressee(),
+            addressee: self.address(),
             received_at_ms: self.received_at_ms(),
             expires_at_ms: self.expires_at_ms(),
             forwarded: self.forwarded(),
@@ -156,6 +166,31 @@ impl Message {
 
     /// Client Identifier of the only session it is for; empty: whoever subscribes.
     pub fn addressee(&self) -> &str {
+        let address = self.address();
+        address.split_once(SHARE).map_or(address, |(client_id, _)| client_id)
+    }
+
+    /// The filter of the shared subscription, with `$share/`, as whose member the addressee gets
+    /// it; empty: it is not from a group.
+    pub fn share(&self) -> &str {
+        self.address().split_once(SHARE).map_or("", |(_, filter)| filter)
+    }
+
+    /// Whether a group has given it to a member.
+    pub fn is_shared(&self) -> bool {
+        self.addressee_len() > 0 && !self.share().is_empty()
+    }
+
+    /// The message as a group gives it to the member of that name. `filter`: with `$share/`.
+    ///
+    /// # Panics
+    /// When both are longer than [`has_room_for_share`] allows.
+    pub fn for_member(&self, client_id: &ClientId, filter: &str, scratch: &mut Vec<u8>) -> Self {
+        let address = [client_id.as_str(), filter].join(SHARE);
+        Self::new(&MessageParts { addressee: &address, ..self.parts() }, scratch)
+    }
+
+    fn address(&self) -> &str {
         self.text(HEADER + self.topic_len() + self.publisher_len(), self.addressee_len())
     }
 
@@ -284,6 +319,15 @@ pub(crate) mod tests {
         assert_eq!(read.payload(), b"payload");
         assert_eq!((read.qos(), read.retain()), (QoS::ExactlyOnce, true));
         assert_eq!((read.received_at_ms(), read.expires_at_ms()), (1_000, Some(61_000)));
+        assert!(read.share().is_empty() && !read.is_shared());
+        let (member, filter) = (ClientId::from("m"), "$share/g/a/+");
+        for message in [&message, &read] {
+            let given = message.for_member(&member, filter, &mut Vec::new());
+            let given = Message::from_bytes(given.as_bytes()).expect("its own bytes are valid");
+            assert_eq!((given.addressee(), given.share()), ("m", filter));
+            let nobody = MessageParts { addressee: "one", ..given.parts() };
+            assert_eq!(Message::new(&nobody, &mut Vec::new()), *message);
+        }
         let mut forwarded = Vec::new();
         read.forwarded().extend_into(&mut forwarded);
         assert_eq!(forwarded, properties);

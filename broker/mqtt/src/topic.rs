@@ -73,6 +73,13 @@ impl<'a> Filter<'a> {
     }
 }
 
+/// The part of a valid shared filter that Topic Names are matched with, as [`parse_filter`] finds it
+/// without checking anything again; `None`: the filter is not shared.
+pub fn shared_filter(filter: &str) -> Option<&str> {
+    let (_, inner) = filter.strip_prefix(SHARE_PREFIX)?.split_once('/')?;
+    Some(inner)
+}
+
 /// Takes a Topic Filter apart, as SUBSCRIBE and UNSUBSCRIBE carry it in both versions.
 pub fn parse_filter(filter: &str) -> Result<Filter<'_>, FilterError> {
     let Some(shared) = filter.strip_prefix(SHARE_PREFIX) else {

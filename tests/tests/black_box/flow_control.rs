@@ -159,7 +159,7 @@ fn small_packets_only(link: Link) {
     let scene = Scene::shared(link);
     let connect = Connect::new(scene.id("a")).with(Property::MaximumPacketSize(SIZE));
     let (mut client, _, _) = scene.connect_with(&connect);
-    assert_eq!(client.subscribe_with(&[("$share/g/a", 0)], &[]), [0x9E]);
+    assert_eq!(client.subscribe_with(&[(&"a/".repeat(40), 0)], &[]), [0x8F]);
     assert_eq!(client.unsubscribe(&["never"]), [0x11]);
     assert_eq!(client.try_publish(Publish::new("$SYS/x", "x").qos(1, 0)), 0x87);
     assert_eq!(client.try_publish(Publish::new("$SYS/x", "x").qos(2, 0)), 0x87);

@@ -31,6 +31,7 @@ mod resume_storm;
 mod retained;
 mod rumqttc_client;
 mod session;
+mod shared;
 mod snapshot;
 mod start_time;
 mod storm;

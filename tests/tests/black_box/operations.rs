@@ -49,6 +49,7 @@ fn health_ready_metrics() {
         "flotilla_sessions",
         "flotilla_subscriptions",
         "flotilla_retained_messages",
+        "flotilla_shared_groups",
         "flotilla_packets_received_total",
         "flotilla_packets_sent_total",
         "flotilla_messages_received_total",

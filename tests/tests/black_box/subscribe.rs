@@ -10,7 +10,6 @@ use flotilla_tests::{
 
 every_link! {
     each_filter_has_its_code_in_order,
-    shared_subscriptions_are_refused,
     effective_when_acknowledged,
     overlapping_filters_deliver_at_the_highest_qos,
     a_new_subscription_replaces_the_old,
@@ -38,23 +37,9 @@ fn each_filter_has_its_code_in_order(link: Link) {
     let mut client = scene.connect("a");
     let filters = [("a", 2), ("$share/g/a", 1), ("b/#", 0), ("c/+", 1), ("a", 1)];
     client.send(&subscribe(link.version, 0xBEEF, &filters, &[]));
-    let refused = if link.is_v5() { 0x9E } else { 0x80 };
     let answer = client.next_packet();
     let Packet::Suback(id, codes, _) = answer else { panic!("{answer:?}") };
-    assert_eq!((id, codes), (0xBEEF, vec![2, refused, 0, 1, 1]));
-}
-
-/// Not in this version: CONNACK says so, SUBACK too.
-fn shared_subscriptions_are_refused(link: Link) {
-    let scene = Scene::shared(link);
-    let mut client = scene.connect("a");
-    let filter = format!("$share/group/{}", scene.topic("x"));
-    let refused = if link.is_v5() { 0x9E } else { 0x80 };
-    assert_eq!(client.subscribe_with(&[(&filter, 1)], &[]), [refused]);
-    client.subscribe(&scene.topic("y"), 1);
-    client.publish(&scene.topic("x"), "not subscribed", 1);
-    client.publish(&scene.topic("y"), "subscribed", 1);
-    assert_eq!(client.take().text(), "subscribed");
+    assert_eq!((id, codes), (0xBEEF, vec![2, 1, 0, 1, 1]));
 }
 
 /// SUBACK does not come before the subscription works, whichever worker the publisher is on.

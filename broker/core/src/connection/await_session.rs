@@ -75,7 +75,6 @@ impl Welcome {
                 maximum_packet_size: Some(limits.packet_size_max),
                 assigned_client_id: self.assigned_client_id.as_deref(),
                 topic_alias_maximum: Some(limits.topic_aliases_max),
-                shared_subscription_available: Some(false),
                 user_properties: UserProperties::from_pairs(pairs),
                 ..ConnackProperties::default()
             },

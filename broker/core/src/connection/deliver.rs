@@ -180,6 +180,9 @@ fn send_new(
             let (packet_id, is_dup) = session.outbound.send(position, qos);
             let header = Header { packet_id: Some(packet_id), is_dup };
             push_publish(&message, &terms, header, connected, outbox, desk);
+            if qos == QoS::AtLeastOnce && position.is_none() && message.is_shared() {
+                session.outbound.keep(message, terms);
+            }
         }
     }
 }

@@ -2,17 +2,20 @@
 
 mod level;
 mod retained;
+pub(crate) mod share;
 mod subscribers;
 mod tree;
 mod trie;
 
+use flotilla_mqtt::{QoS, topic};
 use slotmap::SlotMap;
 
-use crate::id::{SessionKey, ShardId, SubscriberKey};
+use crate::id::{ClientId, SessionKey, ShardId, SubscriberKey};
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::subscription::{Subscription, Terms};
 use retained::Retained;
+use share::{GroupKey, Groups, Member, Rank, Rota};
 use subscribers::{Entry, Subscribers};
 use trie::Trie;
 
@@ -22,6 +25,7 @@ use trie::Trie;
 #[derive(Debug, Default)]
 pub struct Router {
     trie: Trie,
+    groups: Groups,
     subscribers: SlotMap<SubscriberKey, Subscriber>,
     retained: Retained,
     /// The shard that has a timer for the next retained message that expires.
@@ -47,6 +51,8 @@ pub struct Subscriber {
 pub struct Match {
     subscriber: SubscriberKey,
     pub(crate) terms: Terms,
+    /// The group as whose member it gets it; `None`: for itself.
+    pub(crate) group: Option<GroupKey>,
 }
 
 impl Router {
@@ -58,6 +64,11 @@ impl Router {
     /// How many retained messages there are.
     pub fn retained_messages(&self) -> usize {
         self.retained.len()
+    }
+
+    /// How many groups of shared subscriptions there are.
+    pub fn shared_groups(&self) -> usize {
+        self.groups.len()
     }
 
     /// Bytes of all retained messages.
@@ -81,18 +92,37 @@ impl Router {
         filters: impl Iterator<Item = &'a str>,
     ) {
         for filter in filters {
-            self.trie.remove(filter, key);
+            self.unsubscribe(key, filter);
         }
         self.subscribers.remove(key);
     }
 
     /// Adds a subscription to a valid filter, or replaces the subscriber's earlier one to it.
-    pub fn subscribe(&mut self, key: SubscriberKey, filter: &str, wish: &Subscription) {
-        self.trie.insert(filter, Entry::new(key, wish.options, wish.id));
+    /// `client_id`: the subscriber's.
+    pub fn subscribe(
+        &mut self,
+        key: SubscriberKey,
+        client_id: &ClientId,
+        filter: &str,
+        wish: &Subscription,
+    ) {
+        let Subscription { options, id, .. } = *wish;
+        match topic::shared_filter(filter) {
+            Some(inner) => {
+                let member = Member { client_id: client_id.clone(), options, id };
+                self.groups.join(filter, inner, key, member);
+            }
+            None => self.trie.insert(filter, Entry::new(key, options, id)),
+        }
     }
 
     pub(crate) fn unsubscribe(&mut self, key: SubscriberKey, filter: &str) {
-        self.trie.remove(filter, key);
+        match topic::shared_filter(filter) {
+            Some(inner) => self.groups.leave(filter, inner, key),
+            None => {
+                self.trie.remove(filter, key);
+            }
+        }
     }
 
     /// Where the subscriber of a match lives.
@@ -122,6 +152,7 @@ impl Router {
                     retain: retain && e.retain_as_published(),
                     ids: e.id().into(),
                 },
+                group: None,
             }));
         });
         // One list holds a subscriber once; only several filters can overlap.
@@ -135,6 +166,72 @@ impl Router {
                 is_same
             });
         }
+    }
+
+    /// Whether there are shared subscriptions.
+    pub(crate) fn has_groups(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
+    /// Adds to `matches` one member of each group that gets the message, whatever these sessions
+    /// get for themselves (section 4.8.2). `has_room`: whether a connected one keeps up, at a QoS.
+    pub(crate) fn route_to_groups(
+        &self,
+        message: &Message,
+        rota: &mut Rota,
+        has_room: impl Fn(&Subscriber, QoS) -> bool,
+        matches: &mut Vec<Match>,
+    ) {
+        self.groups.for_each_match(message.topic(), |group| {
+            matches.push(self.choose(group, message, rota, &has_room).1);
+        });
+    }
+
+    /// Who gets a message now that went to a member of a group and did not arrive; `None`: nobody
+    /// can.
+    pub(crate) fn route_again(
+        &self,
+        message: &Message,
+        rota: &mut Rota,
+        has_room: impl Fn(&Subscriber, QoS) -> bool,
+    ) -> Option<Match> {
+        let group = self.groups.find(message.share())?;
+        let (rank, found) = self.choose(group, message, rota, &has_room);
+        (rank > Rank::Lost).then_some(found)
+    }
+
+    fn choose(
+        &self,
+        group: GroupKey,
+        message: &Message,
+        rota: &mut Rota,
+        has_room: &impl Fn(&Subscriber, QoS) -> bool,
+    ) -> (Rank, Match) {
+        let rank = |key: SubscriberKey, member: &Member| {
+            let (subscriber, qos) = (&self.subscribers[key], message.qos().min(member.options.qos));
+            let is_logged = subscriber.is_durable && qos > QoS::AtMostOnce;
+            match (subscriber.is_connected, is_logged) {
+                (true, _) if has_room(subscriber, qos) => Rank::Ready,
+                (true, true) => Rank::Behind,
+                (false, true) => Rank::Away,
+                (_, false) => Rank::Lost,
+            }
+        };
+        let (rank, subscriber, member) = self.groups.choose(group, rota, rank);
+        let terms = Terms::new(message.qos(), message.retain(), member.options, member.id);
+        (rank, Match { subscriber, terms, group: Some(group) })
+    }
+
+    /// The message as a group gives it to this member.
+    pub(crate) fn address(
+        &self,
+        message: &Message,
+        found: &Match,
+        group: GroupKey,
+        scratch: &mut Vec<u8>,
+    ) -> Message {
+        let client_id = &self.groups.member(group, found.subscriber).client_id;
+        message.for_member(client_id, self.groups.filter(group), scratch)
     }
 
     /// Makes the message that of its topic, or with an empty payload removes it ([MQTT-3.3.1-6]).

@@ -15,7 +15,8 @@ pub(crate) struct InFlight {
     /// Whether it ever left, so that the next time is a repetition ([MQTT-3.3.1-1]).
     pub(crate) was_sent: bool,
     pub(super) is_on_wire: bool,
-    /// What to send as soon as the identifier is stored.
+    /// What to send as soon as the identifier is stored; of a group's QoS 1 message that is not in
+    /// the log, what another member gets when this one ends without PUBACK (section 4.8.2).
     pub(super) stored_next: Option<Box<(Message, Terms)>>,
 }
 
@@ -77,8 +78,8 @@ impl InFlight {
     /// How it is sent again: at the QoS at which its exchange began, whatever was subscribed since.
     pub(super) fn terms(&self, now: Option<Terms>, message: &Message) -> Terms {
         let State::Sent(qos) = self.state else { unreachable!("only what was sent is sent again") };
-        // What is addressed is a retained message ([MQTT-3.3.1-8]).
-        let retain = !message.addressee().is_empty();
+        // What is addressed by no group is a retained message ([MQTT-3.3.1-8]).
+        let retain = !message.addressee().is_empty() && !message.is_shared();
         let mut terms = now.unwrap_or(Terms { qos, retain, ids: Ids::None });
         terms.qos = qos;
         terms

@@ -219,6 +219,11 @@ impl Session {
         if is_addressed && message.addressee() != self.client_id.as_str() {
             return None;
         }
+        if is_addressed && message.is_shared() {
+            let Subscription { options, id, .. } = *self.subscriptions.get(message.share())?;
+            let terms = Terms::new(message.qos(), message.retain(), options, id);
+            return Some(terms).filter(|terms| terms.qos > QoS::AtMostOnce);
+        }
         let is_own = message.publisher() == self.client_id.as_str();
         let mut terms: Option<Terms> = None;
         for (filter, subscription) in self.subscriptions.iter() {
@@ -253,11 +258,13 @@ impl Session {
             && !self.subscriptions.iter().all(|(_, subscription)| is_known(subscription))
     }
 
-    /// The filters to read the log with.
+    /// The filters to read the log with. What groups give is addressed to their member: nothing
+    /// else of what their filters match is for it.
     pub(crate) fn replay_filters(&self) -> ReplayFilters {
         let begun =
             self.subscriptions.iter().filter_map(|(filter, subscription)| {
                 match subscription.start {
+                    SubscribedFrom::At(_) if topic::shared_filter(filter).is_some() => None,
                     SubscribedFrom::At(start) => Some((filter.into(), start)),
                     SubscribedFrom::Unwritten(_) | SubscribedFrom::Written(_) => None,
                 }

@@ -184,6 +184,25 @@ impl Outbound {
         }
     }
 
+    /// Whether what is committed comes from memory: it need not read the log first.
+    pub(crate) fn keeps_up(&self) -> bool {
+        matches!(self.feed, Feed::Memory { .. })
+    }
+
+    /// The session ends: takes what groups gave it and another member may get. What is in the log
+    /// stays there; QoS 2 that has left goes to nobody else ([MQTT-4.8.2-5]).
+    pub(crate) fn take_shared(&mut self) -> Vec<Message> {
+        let in_flight = self.in_flight.iter_mut().filter(|entry| entry.position.is_none());
+        let kept: Vec<_> = in_flight.filter_map(|entry| entry.stored_next.take()).collect();
+        let (shared, others) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|w| w.position.is_none() && w.message.is_shared());
+        self.waiting = others;
+        self.waiting_bytes -= shared.iter().map(Waiting::bytes).sum::<usize>();
+        let waited = shared.into_iter().map(|waiting| waiting.message);
+        kept.into_iter().map(|kept| kept.0).chain(waited).collect()
+    }
+
     /// The connection is gone. Says how many messages are lost with it: those not in the log.
     pub(crate) fn suspend(&mut self, log_end: Position) -> usize {
         let cursor = self.cursor(log_end);
@@ -253,6 +272,12 @@ impl Outbound {
         // QoS 2 leaves a trace: the record that was stored before.
         let is_dup = qos == QoS::AtLeastOnce && position.is_some_and(|p| p < self.maybe_sent_below);
         (self.put(position, State::Sent(qos), true, None), is_dup)
+    }
+
+    /// Keeps a message that was put in flight last, until it is acknowledged.
+    pub(crate) fn keep(&mut self, message: Message, terms: Terms) {
+        let entry = self.in_flight.back_mut().expect("it was put there");
+        entry.stored_next = Some(Box::new((message, terms)));
     }
 
     /// Puts a QoS 2 message in flight that leaves when `ticket` is as durable as exchanges are.

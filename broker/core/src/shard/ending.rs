@@ -109,6 +109,7 @@ impl Shard {
         if session.is_durable {
             deliver::write_cursor(session, &self.desk, out);
         }
+        let shared = session.outbound.take_shared();
         let lost = session.outbound.suspend(self.desk.log_end);
         self.desk.counters.drop_deliveries(DropReason::SessionEnded, lost as u64);
         if !ending.publish_will {
@@ -116,6 +117,9 @@ impl Shard {
         }
         if session.expiry_interval_s == 0 {
             self.end_session(key, out);
+            for message in shared {
+                self.desk.step(Step::PassOn { message, why: DropReason::SessionEnded });
+            }
             return;
         }
         self.publish_due_will(key);

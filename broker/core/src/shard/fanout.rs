@@ -8,6 +8,7 @@ use crate::counters::DropReason;
 use crate::id::{ConnectionKey, SessionKey, ShardId};
 use crate::mail::Mail;
 use crate::message::Message;
+use crate::router::share::Rota;
 use crate::router::{Match, Router};
 use crate::shard::Shard;
 use crate::shard::backlog::mail_bytes;
@@ -21,6 +22,7 @@ pub(crate) struct Scratch {
     matches: Vec<Match>,
     own: Vec<Target>,
     frames: Frames,
+    pub(super) rota: Rota,
 }
 
 impl Shard {
@@ -35,6 +37,9 @@ impl Shard {
         let publisher = session.and_then(|session| session.subscriber);
         let mut matches = std::mem::take(&mut self.scratch.matches);
         router.shared().route(message, publisher, &mut matches);
+        if router.shared().has_groups() {
+            self.choose_members(message, router.shared(), &mut matches);
+        }
         if let &Some((connection, packet_id)) = acknowledge
             && self.desk.is_store_full
             && must_be_stored(message, &matches, router.shared())
@@ -126,7 +131,12 @@ impl Shard {
     ) -> bool {
         let mut logged: Vec<(ShardId, Vec<Target>)> = Vec::new();
         let mut is_logged = false;
+        let mut is_given = false;
         for found in matches.drain(..) {
+            if let (Some(group), true) = (found.group, found.terms.qos > QoS::AtMostOnce) {
+                is_given |= self.give(message, found, group, router, out);
+                continue;
+            }
             let subscriber = router.locate(&found);
             let target = Target { session: subscriber.session, terms: found.terms };
             if subscriber.is_durable && target.terms.qos > QoS::AtMostOnce {
@@ -150,7 +160,7 @@ impl Shard {
         self.deliver(message, own.drain(..), out);
         self.scratch.own = own;
         if !is_logged {
-            return false;
+            return is_given;
         }
         out.batch.appends.push(Append { message: message.clone(), targets: logged });
         self.desk.counters.messages_stored += 1;
@@ -211,7 +221,7 @@ fn must_be_stored(message: &Message, matches: &[Match], router: &Router) -> bool
 }
 
 /// One mail a shard and turn.
-fn mail_delivery(
+pub(super) fn mail_delivery(
     message: &Message,
     shard: ShardId,
     target: Target,

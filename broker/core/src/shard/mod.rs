@@ -12,6 +12,7 @@ mod overdue;
 mod overtaken;
 mod records;
 mod retaining;
+mod sharing;
 pub(crate) mod steps;
 mod subscribing;
 mod takeover;
@@ -114,7 +115,7 @@ impl Shard {
             let shard = self.desk.id;
             let subscriber = router.add(session.subscriber_in(shard, key));
             for (filter, subscription) in session.subscriptions.iter() {
-                router.subscribe(subscriber, filter, subscription);
+                router.subscribe(subscriber, &session.client_id, filter, subscription);
             }
             session.subscriber = Some(subscriber);
         }

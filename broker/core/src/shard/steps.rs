@@ -3,6 +3,7 @@
 use flotilla_mqtt::{PacketId, SubscriptionOptions};
 
 use crate::connection::owed::{Acknowledgement, Due};
+use crate::counters::DropReason;
 use crate::id::{ConnectionKey, SessionKey, SubscriberKey};
 use crate::message::Message;
 use crate::router::Router;
@@ -23,6 +24,11 @@ pub(crate) enum Step {
     },
     /// An acknowledgement that must not overtake those of the steps before.
     Acknowledge(ConnectionKey, Acknowledgement),
+    /// A message that a group gave to a member did not arrive there.
+    PassOn {
+        message: Message,
+        why: DropReason,
+    },
     /// A session is no more.
     Forget {
         subscriber: SubscriberKey,
@@ -72,7 +78,7 @@ impl Step {
     pub(crate) fn changes_router(&self) -> bool {
         match self {
             Self::Publish(publish) => publish.message.retain(),
-            Self::Release { .. } | Self::Acknowledge(..) => false,
+            Self::Release { .. } | Self::Acknowledge(..) | Self::PassOn { .. } => false,
             Self::Subscribe(_)
             | Self::Unsubscribe(_)
             | Self::Forget { .. }
@@ -112,6 +118,7 @@ impl Shard {
                 Step::Acknowledge(connection, acknowledgement) => {
                     self.owe(connection, Due::Now, acknowledgement);
                 }
+                Step::PassOn { message, why } => self.pass_on(&message, why, router.shared(), out),
                 Step::Forget { subscriber, filters } => {
                     router.exclusive().forget(subscriber, filters.iter().map(|filter| &**filter));
                 }

@@ -5,9 +5,9 @@ use flotilla_mqtt::{QoS, ReasonCode, RetainHandling, topic};
 use crate::connection::deliver;
 use crate::connection::owed::{Acknowledgement, Due};
 use crate::counters::DropReason;
-use crate::id::SessionKey;
+use crate::id::{ClientId, SessionKey};
 use crate::limits::Limits;
-use crate::message::{Message, MessageParts};
+use crate::message::{Message, MessageParts, has_room_for_share};
 use crate::router::Router;
 use crate::shard::Shard;
 use crate::shard::steps::{SubscribeStep, UnsubscribeStep};
@@ -25,12 +25,16 @@ impl Shard {
             let known = session.subscriptions.get(filter).map(|known| known.start);
             let is_full = known.is_none()
                 && session.subscriptions.len() >= self.desk.limits.subscriptions_max;
-            if let Some(reason_code) = refuse_filter(filter, is_full, &self.desk.limits) {
+            if let Some(reason_code) =
+                refuse_filter(filter, &session.client_id, is_full, &self.desk.limits)
+            {
                 reason_codes.push(reason_code);
                 continue;
             }
             // [MQTT-3.3.1-9], [-10], [-11].
             let wants_retained = match options.retain_handling {
+                // Section 4.8: not when it is shared.
+                _ if topic::shared_filter(filter).is_some() => false,
                 RetainHandling::SendAlways => true,
                 RetainHandling::SendIfNew => known.is_none(),
                 RetainHandling::DoNotSend => false,
@@ -58,7 +62,7 @@ impl Shard {
             // [MQTT-3.8.4-3]: replaced without a gap, so it starts where it started.
             let start = known.unwrap_or(unwritten);
             let subscription = Subscription { options: *options, id: step.id, start };
-            router.subscribe(key, filter, &subscription);
+            router.subscribe(key, &session.client_id, filter, &subscription);
             session.subscriptions.insert(filter.clone(), subscription);
             self.desk.counters.subscriptions += u64::from(known.is_none());
             reason_codes.push(match options.qos {
@@ -156,11 +160,15 @@ impl Shard {
 }
 
 /// Why a filter is refused; `None`: it is granted.
-fn refuse_filter(filter: &str, is_full: bool, limits: &Limits) -> Option<ReasonCode> {
-    if matches!(topic::parse_filter(filter), Ok(topic::Filter::Shared { .. })) {
-        return Some(ReasonCode::SharedSubscriptionsNotSupported);
-    }
-    if limits.has_too_many_levels(filter) {
+fn refuse_filter(
+    filter: &str,
+    client_id: &ClientId,
+    is_full: bool,
+    limits: &Limits,
+) -> Option<ReasonCode> {
+    let shared = topic::shared_filter(filter);
+    let is_too_long = shared.is_some() && !has_room_for_share(client_id, filter);
+    if is_too_long || limits.has_too_many_levels(shared.unwrap_or(filter)) {
         return Some(ReasonCode::TopicFilterInvalid);
     }
     is_full.then_some(ReasonCode::QuotaExceeded)

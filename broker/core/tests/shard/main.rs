@@ -9,4 +9,5 @@ mod faults;
 mod full;
 mod refused;
 mod rules;
+mod shared;
 mod simulation;

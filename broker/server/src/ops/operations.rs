@@ -144,11 +144,23 @@ impl Serving {
         timeout(ANSWER_TIME, sum).await.ok().flatten()
     }
 
-    /// How many retained messages there are, and how many bytes they hold.
-    pub(crate) fn retained(&self) -> (usize, usize) {
+    /// What the router holds.
+    pub(crate) fn routed(&self) -> Routed {
         let router = self.shared.router.read().unwrap_or_else(PoisonError::into_inner);
-        (router.retained_messages(), router.retained_bytes())
+        Routed {
+            shared_groups: router.shared_groups(),
+            retained_messages: router.retained_messages(),
+            retained_bytes: router.retained_bytes(),
+        }
     }
+}
+
+/// How much of what the router holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Routed {
+    pub(crate) shared_groups: usize,
+    pub(crate) retained_messages: usize,
+    pub(crate) retained_bytes: usize,
 }
 
 #[cfg(test)]

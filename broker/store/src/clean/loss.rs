@@ -68,8 +68,13 @@ impl Loser {
         }
     }
 
-    fn subscribes_to(&self, topic: &str) -> bool {
-        self.wants.filters.iter().any(|(filter, _)| topic::matches(filter, topic))
+    /// Whether it still wants a message that is addressed to it.
+    fn subscribes_to(&self, message: &Message) -> bool {
+        let mut filters = self.wants.filters.iter().map(|(filter, _)| &**filter);
+        match message.share() {
+            "" => filters.any(|filter| topic::matches(filter, message.topic())),
+            share => filters.any(|filter| filter == share),
+        }
     }
 }
 
@@ -117,7 +122,7 @@ impl<'a> Losses<'a> {
             let addressed = wanted.addressed(message.addressee()).iter().copied();
             owed.extend(addressed.filter(|&number| {
                 let loser = &losers[number as usize];
-                loser.is_owed(position) && loser.subscribes_to(entry.topic)
+                loser.is_owed(position) && loser.subscribes_to(&message)
             }));
         } else {
             wanted.each(position, entry.topic, entry.topic_hash, |number| {

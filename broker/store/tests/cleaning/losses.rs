@@ -87,6 +87,8 @@ fn each_message_counts_for_whom_it_was_still_to_come() {
     b.write(cursor("read on", 8));
     b.write(put(session("addressee", &["t/5"])));
     b.write(put(session("addressee in vain", &["t/0"])));
+    b.write(put(session("member", &["$share/g/t/+"])));
+    b.write(put(session("member no more", &["$share/h/t/+", "t/0"])));
     b.commit();
     for n in 1..=10_u64 {
         let topic = format!("t/{n}");
@@ -103,9 +105,11 @@ fn each_message_counts_for_whom_it_was_still_to_come() {
         }));
     }
     b.commit();
-    for (addressee, topic) in [("addressee", "t/5"), ("addressee in vain", "t/5")] {
+    let addressees =
+        ["addressee", "addressee in vain", "member\0$share/g/t/+", "member no more\0$share/g/t/+"];
+    for addressee in addressees {
         for _ in 0..5 {
-            b.publish(message(topic, |parts| {
+            b.publish(message("t/5", |parts| {
                 parts.received_at_ms = 1_000;
                 parts.addressee = addressee;
             }));
@@ -120,6 +124,7 @@ fn each_message_counts_for_whom_it_was_still_to_come() {
         ("addressee", 6, 0),
         ("all", 9, 1),
         ("in flight", 6, 1),
+        ("member", 5, 0),
         ("narrow", 1, 0),
         ("own", 5, 1),
         ("own, twice", 9, 1),
@@ -128,7 +133,7 @@ fn each_message_counts_for_whom_it_was_still_to_come() {
         ("unsubscribed", 1, 0),
     ];
     assert_eq!(lost(&cleaned), expect(&expected));
-    assert_eq!(b.positions(1), [21, 22, 23]);
+    assert_eq!(b.positions(1), [31, 32, 33]);
     // The disk knows.
     b.reopen();
     for stored in &b.recovered.sessions {

@@ -11,7 +11,7 @@ use metrics::{Label, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
 use super::{
-    operations::{Operations, Serving},
+    operations::{Operations, Routed, Serving},
     process::Process,
 };
 use crate::worker::Report;
@@ -256,7 +256,7 @@ fn messages(report: &Report) {
 
 fn stored(serving: &Serving, report: &Report) {
     let store = serving.shared.engine.counters();
-    let (retained_messages, retained_bytes) = serving.retained();
+    let Routed { shared_groups, retained_messages, retained_bytes } = serving.routed();
     count(
         "flotilla_messages_stored_total",
         "Messages that went into the log.",
@@ -343,6 +343,7 @@ fn stored(serving: &Serving, report: &Report) {
             &[("reason", reason.name())],
         );
     }
+    gauge("flotilla_shared_groups", "Groups of shared subscriptions.", shared_groups as u64, &[]);
     gauge("flotilla_retained_messages", "Retained messages.", retained_messages as u64, &[]);
     gauge("flotilla_retained_bytes", "Bytes of retained messages.", retained_bytes as u64, &[]);
     count(

@@ -1,0 +1,128 @@
+//! Messages of shared subscriptions: to one member of each group.
+
+use flotilla_mqtt::QoS;
+use slotmap::SlotMap;
+
+use crate::connection::Connection;
+use crate::counters::DropReason;
+use crate::id::{ConnectionKey, SessionKey};
+use crate::limits::Limits;
+use crate::message::Message;
+use crate::router::share::GroupKey;
+use crate::router::{Match, Router, Subscriber};
+use crate::session::Session;
+use crate::shard::Shard;
+use crate::shard::fanout::mail_delivery;
+use crate::shard::steps::Step;
+use crate::turn::{Append, Target, Turn};
+
+impl Shard {
+    /// Adds one member of each group that gets the message. Of members on other shards it is not
+    /// known whether they keep up: these pass on what they cannot take.
+    pub(super) fn choose_members(
+        &mut self,
+        message: &Message,
+        router: &Router,
+        matches: &mut Vec<Match>,
+    ) {
+        let Self { sessions, connections, desk, scratch, .. } = self;
+        let has_room = |session, qos| {
+            has_room(sessions, connections, session, message, qos, &desk.limits).is_ok()
+        };
+        let keeps_up = |subscriber: &Subscriber, qos| {
+            subscriber.shard != desk.id || has_room(subscriber.session, qos)
+        };
+        router.route_to_groups(message, &mut scratch.rota, keeps_up, matches);
+    }
+
+    /// Gives a message to a member of a group. It carries the group, so that it can be
+    /// passed on, and in the log it is addressed to the member. Says whether it went into the log.
+    pub(super) fn give(
+        &mut self,
+        message: &Message,
+        found: Match,
+        group: GroupKey,
+        router: &Router,
+        out: &mut Turn,
+    ) -> bool {
+        let message = router.address(message, &found, group, &mut self.desk.scratch);
+        let subscriber = router.locate(&found);
+        let target = Target { session: subscriber.session, terms: found.terms };
+        if subscriber.is_durable && target.terms.qos > QoS::AtMostOnce {
+            let is_told = subscriber.is_connected;
+            let targets = is_told.then(|| (subscriber.shard, vec![target])).into_iter().collect();
+            out.batch.appends.push(Append { message, targets });
+            self.desk.counters.messages_stored += 1;
+            return true;
+        }
+        if !subscriber.is_connected {
+            self.desk.counters.drop_deliveries(DropReason::Offline, 1);
+        } else if subscriber.shard == self.desk.id {
+            self.deliver(&message, std::iter::once(target), out);
+        } else {
+            mail_delivery(&message, subscriber.shard, target, &mut self.desk, out);
+        }
+        false
+    }
+
+    /// From another shard, which did not know whether the member is there and keeps up.
+    pub(super) fn deliver_shared(
+        &mut self,
+        message: &Message,
+        targets: Vec<Target>,
+        out: &mut Turn,
+    ) {
+        for target in targets {
+            let Self { sessions, connections, desk, .. } = self;
+            let (session, qos) = (target.session, target.terms.qos);
+            match has_room(sessions, connections, session, message, qos, &desk.limits) {
+                Ok(()) => self.deliver(message, std::iter::once(target), out),
+                Err(why) => self.desk.step(Step::PassOn { message: message.clone(), why }),
+            }
+        }
+    }
+
+    /// A member has ended with the message, or has no room for it: another one gets it
+    /// (section 4.8.2). One that has no room passes on within its shard only: else two shards
+    /// could send it back and forth.
+    pub(super) fn pass_on(
+        &mut self,
+        message: &Message,
+        why: DropReason,
+        router: &Router,
+        out: &mut Turn,
+    ) {
+        let Self { sessions, connections, desk, scratch, .. } = self;
+        let keeps_up = |subscriber: &Subscriber, qos| {
+            if subscriber.shard != desk.id {
+                return why != DropReason::QueueFull;
+            }
+            let session = subscriber.session;
+            has_room(sessions, connections, session, message, qos, &desk.limits).is_ok()
+        };
+        match router.route_again(message, &mut scratch.rota, keeps_up) {
+            Some(found) if let Some(group) = found.group => {
+                self.give(message, found, group, router, out);
+            }
+            _ => desk.counters.drop_deliveries(why, 1),
+        }
+    }
+}
+
+/// Whether a session of this shard keeps up, and why not.
+fn has_room(
+    sessions: &SlotMap<SessionKey, Box<Session>>,
+    connections: &SlotMap<ConnectionKey, Connection>,
+    session: SessionKey,
+    message: &Message,
+    qos: QoS,
+    limits: &Limits,
+) -> Result<(), DropReason> {
+    let session = sessions.get(session).ok_or(DropReason::SessionEnded)?;
+    let connection = session.connection().and_then(|key| connections.get(key));
+    let outbox = &connection.ok_or(DropReason::Offline)?.outbox;
+    let outbound = &session.outbound;
+    let is_full = outbox.backlog_bytes() > limits.unsent_bytes_max
+        || (qos > QoS::AtMostOnce && !(outbound.keeps_up() && outbound.has_room(message, limits)));
+    if is_full { Err(DropReason::QueueFull) } else { Ok(()) }
+}
