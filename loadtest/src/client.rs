@@ -32,6 +32,8 @@ pub(crate) struct Role {
     pub(crate) watch: Option<Watch>,
     /// The address it comes from.
     pub(crate) source: Option<IpAddr>,
+    /// Whether it leaves as soon as it is ready.
+    pub(crate) is_passing: bool,
 }
 
 impl Role {
@@ -45,6 +47,7 @@ impl Role {
             qos: QoS::AtMostOnce,
             watch: None,
             source: None,
+            is_passing: false,
         }
     }
 }

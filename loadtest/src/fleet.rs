@@ -192,11 +192,23 @@ impl Fleet {
             client.leave(version)?;
             client.link.flush().map_err(|source| broken(client, source))?;
         }
+        self.until_closed()
+    }
+
+    /// Waits until all that have said DISCONNECT are closed.
+    ///
+    /// # Errors
+    /// When another connection ends.
+    pub(crate) fn until_closed(&mut self) -> Result<(), Error> {
+        let has_left =
+            |it: &Option<Client>| it.as_ref().is_some_and(|client| client.phase == Phase::Left);
         let end = Instant::now() + LEFT_WITHIN;
-        while self.clients.iter().any(Option::is_some) && Instant::now() < end {
+        while self.clients.iter().any(has_left) && Instant::now() < end {
             self.turn(WAIT)?;
         }
-        self.clients.clear();
+        for client in self.clients.iter_mut().filter(|client| has_left(client)) {
+            *client = None;
+        }
         Ok(())
     }
 
@@ -264,6 +276,11 @@ impl Fleet {
         if was_opening && !client.phase.is_opening() {
             self.opening -= 1;
             self.readied += 1;
+            if client.role.is_passing {
+                client.leave(self.target.version)?;
+                client.link.flush().map_err(|source| broken(client, source))?;
+                return Ok(());
+            }
         }
         // What a publisher sends goes with its other packets at the end of the turn.
         if client.phase == Phase::Left {

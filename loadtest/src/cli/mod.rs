@@ -16,7 +16,8 @@ use flotilla_mqtt::{QoS, Version};
 
 pub(crate) use compare::Compare;
 pub(crate) use scenarios::{
-    FanIn, FanOut, IdleFleet, Pairs, Rate, Retained, Scenario, Shared, Wildcards,
+    ConnectStorm, FanIn, FanOut, IdleFleet, Offline, Pairs, Rate, Retained, Scenario, Shared,
+    Wildcards,
 };
 
 use crate::{

@@ -21,6 +21,10 @@ pub(crate) enum Scenario {
     /// As p2p at a fixed rate, whatever the broker does; latency from the time when a message was
     /// due
     Rate(Rate),
+    /// A backlog is published for sessions without a connection, which then come and get it
+    Offline(Offline),
+    /// Connections that come and go at once, as many a second as the broker takes
+    ConnectStorm(ConnectStorm),
     /// Connections that do nothing: how much memory does each take?
     IdleFleet(IdleFleet),
 }
@@ -140,4 +144,36 @@ pub(crate) struct Rate {
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000,
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) rate: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Offline {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Sessions, without a connection while messages are published
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = count())]
+    pub(crate) sessions: u32,
+    /// Messages of all publishers together, each to one of the sessions; QoS 1 or 2
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) backlog: u64,
+    /// Publishers
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = count())]
+    pub(crate) publishers: u32,
+    /// Messages of a publisher that are on their way at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = in_flight())]
+    pub(crate) in_flight: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConnectStorm {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Connections, one after the other, at most 100 at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 50_000,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) connections: u32,
+    /// Addresses that they come from, 127.0.0.1 and up, where the broker is on 127.x.y.z
+    #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = count())]
+    pub(crate) sources: u32,
 }

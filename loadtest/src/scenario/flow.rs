@@ -9,12 +9,9 @@ use crate::{
     error::Error,
     report::Report,
     run::{Publishing, Run, Unit},
-    scenario::{numbered, words},
+    scenario::{EXPIRY_S, numbered, words},
     template::Topics,
 };
-
-/// How long a session of `--persistent` outlives its connection, in seconds.
-const EXPIRY_S: u32 = 3_600;
 
 /// Each publisher to a subscriber of its own.
 pub(crate) fn p2p(mut run: Run, pairs: &Pairs) -> Result<Report, Error> {

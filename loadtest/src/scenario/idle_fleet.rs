@@ -1,18 +1,13 @@
 //! Connections that do nothing, from several source addresses: what each of them costs.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use crate::{
     cli::IdleFleet,
     client::Role,
     error::Error,
     report::Report,
     run::{Run, Unit},
-    scenario::words,
+    scenario::{EXPIRY_S, source, words},
 };
-
-/// How long a session of `--persistent` outlives its connection, in seconds.
-const EXPIRY_S: u32 = 3_600;
 
 /// Opens them, each with one subscription of its own, then lets time pass.
 pub(crate) fn idle_fleet(mut run: Run, idle: &IdleFleet) -> Result<Report, Error> {
@@ -22,7 +17,7 @@ pub(crate) fn idle_fleet(mut run: Run, idle: &IdleFleet) -> Result<Report, Error
         let mut role = Role::new(format!("load-idle-{number}"));
         role.filters = vec![format!("load/idle/{number}/cmd")];
         role.qos = run.qos;
-        role.source = (idle.sources > 1).then(|| source(number % idle.sources));
+        role.source = source(number, idle.sources);
         if idle.persistent {
             role.clean_start = false;
             role.session_expiry_interval_s = EXPIRY_S;
@@ -37,10 +32,4 @@ pub(crate) fn idle_fleet(mut run: Run, idle: &IdleFleet) -> Result<Report, Error
     run.grown("connection", u64::from(connections))?;
     let setting = format!("{connections} connections from {} addresses", idle.sources);
     run.report("idle-fleet", words(&idle.common, &setting))
-}
-
-/// 127.0.0.1 and up; all of 127.0.0.0/8 is this machine.
-fn source(number: u32) -> IpAddr {
-    let first = u32::from(Ipv4Addr::LOCALHOST);
-    IpAddr::V4(Ipv4Addr::from(first + number))
 }

@@ -1,11 +1,16 @@
 //! The scenarios, each as a script for a [`Run`](crate::run::Run).
 
+mod connect_storm;
 mod flow;
 mod idle_fleet;
+mod offline;
 mod retained;
 mod wildcards;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use crate::{
     cli::{Common, Scenario},
@@ -28,6 +33,8 @@ pub(crate) fn run(scenario: &Scenario, stopped: Arc<AtomicBool>) -> Result<Repor
         Scenario::Wildcards(it) => wildcards::wildcards(run, it),
         Scenario::Retained(it) => retained::retained(run, it),
         Scenario::Rate(rate) => flow::rate(run, rate),
+        Scenario::Offline(it) => offline::offline(run, it),
+        Scenario::ConnectStorm(it) => connect_storm::connect_storm(run, it),
         Scenario::IdleFleet(it) => idle_fleet::idle_fleet(run, it),
     }
 }
@@ -42,14 +49,26 @@ impl Scenario {
             Self::Wildcards(it) => &it.common,
             Self::Retained(it) => &it.common,
             Self::Rate(it) => &it.common,
+            Self::Offline(it) => &it.common,
+            Self::ConnectStorm(it) => &it.common,
             Self::IdleFleet(it) => &it.common,
         }
     }
 }
 
+/// How long sessions outlive their connection where they are to, in seconds.
+const EXPIRY_S: u32 = 3_600;
+
 /// The topic, or the name, number so many of this kind.
 fn numbered(kind: &str, number: u32) -> String {
     format!("load/{kind}/{number:05}")
+}
+
+/// Where connection `number` comes from, of so many addresses: 127.0.0.1 and up; all of 127.0.0.0/8
+/// is this machine. `None`: the operating system's choice.
+fn source(number: u32, sources: u32) -> Option<IpAddr> {
+    let first = u32::from(Ipv4Addr::LOCALHOST);
+    (sources > 1).then(|| IpAddr::V4(Ipv4Addr::from(first + number % sources)))
 }
 
 /// What a report says of the settings that all scenarios have.

@@ -35,10 +35,14 @@ fn every_message_of_every_scenario_arrives_once() {
             400,
         ),
         (&["retained", "--topics", "200"], 200, 200),
+        (&["offline", "--sessions", "3", "--backlog", "200", "--publishers", "2"], 200, 200),
         (&["rate", "--pairs", "2", "--rate", "1000", "--messages", "100"], 200, 200),
     ] {
         for mqtt in ["3.1.1", "5"] {
             for qos in ["0", "1", "2"] {
+                if arguments[0] == "offline" && qos == "0" {
+                    continue;
+                }
                 let output = load(&broker, &[arguments, &["--mqtt", mqtt, "--qos", qos]].concat());
                 let json = String::from_utf8_lossy(&output.stdout);
                 let log = String::from_utf8_lossy(&output.stderr);
@@ -64,7 +68,10 @@ fn a_fleet_that_does_nothing_is_counted() {
     let json = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(number(&json, "count"), 300);
-    assert!(broker.metric("flotilla_connection_attempts_total", &[]) >= 300.0);
+    let arguments = ["connect-storm", "--connections", "300", "--sources", "3"];
+    let output = load(&broker, &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(broker.metric("flotilla_connection_attempts_total", &[]) >= 600.0);
 }
 
 #[test]
