@@ -288,6 +288,12 @@ pub fn puback(id: u16) -> Vec<u8> {
     frame(0x40, &id.to_be_bytes())
 }
 
+/// With a Reason Code.
+pub fn puback_with(id: u16, code: u8) -> Vec<u8> {
+    let [high, low] = id.to_be_bytes();
+    frame(0x40, &[high, low, code])
+}
+
 /// PUBREC.
 pub fn pubrec(id: u16) -> Vec<u8> {
     frame(0x50, &id.to_be_bytes())

@@ -2,7 +2,7 @@
 
 use flotilla_tests::{
     Client, Link, Property, Publish, Scene, Settings, every_link,
-    packet::{DISCONNECT, puback},
+    packet::{DISCONNECT, puback, puback_with, pubrec_with},
     v5_links,
 };
 
@@ -15,7 +15,7 @@ every_link! {
     a_group_that_is_away_finds_everything_after_a_kill,
     who_has_left_gets_nothing,
 }
-v5_links! { members_keep_their_own_options }
+v5_links! { members_keep_their_own_options, a_refused_message_goes_to_nobody_else }
 
 fn join(scene: &Scene, name: &str, filter: &str, qos: u8) -> Client {
     let mut client = scene.connect(name);
@@ -213,4 +213,26 @@ fn members_keep_their_own_options(link: Link) {
         assert_eq!((publish.qos, publish.retain), (qos, retain));
         assert_eq!(publish.subscription_ids(), [id]);
     }
+}
+
+/// [MQTT-4.8.2-6]: not even when who refused it leaves.
+fn a_refused_message_goes_to_nobody_else(link: Link) {
+    const IMPLEMENTATION_SPECIFIC_ERROR: u8 = 0x83;
+    let scene = Scene::shared(link);
+    let topic = scene.topic("x");
+    let filter = format!("$share/g/{topic}");
+    let mut first = join(&scene, "first", &filter, 2);
+    let mut second = join(&scene, "second", &filter, 2);
+    let mut publisher = scene.connect("publisher");
+    for (qos, refuse) in [(1, puback_with as fn(u16, u8) -> Vec<u8>), (2, pubrec_with)] {
+        for _ in 0..2 {
+            publisher.publish(&topic, "x", qos);
+        }
+        let refused = first.await_publish();
+        first.send(&refuse(refused.id, IMPLEMENTATION_SPECIFIC_ERROR));
+        assert_eq!(second.take().text(), "x");
+    }
+    assert_eq!(all(&mut first, &scene, "own"), <[&str; 0]>::default());
+    first.disconnect();
+    assert_eq!(all(&mut second, &scene, "own"), <[&str; 0]>::default());
 }
