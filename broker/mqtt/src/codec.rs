@@ -113,6 +113,14 @@ impl Packet<'_> {
         if self.is_unknown_to(version) {
             return Ok(());
         }
+        if let Self::Puback(ack) | Self::Pubrec(ack) | Self::Pubrel(ack) | Self::Pubcomp(ack) = self
+            && ack.is_plain()
+        {
+            // Nearly every acknowledgement: nothing to measure.
+            put_fixed_header(self.packet_type(), self.flags(), 2, out)?;
+            out.put_u16(ack.packet_id.get());
+            return Ok(());
+        }
         let mut measure = Measure::default();
         self.put_body(version, &mut measure);
         put_fixed_header(self.packet_type(), self.flags(), measure.finish()?, out)?;

@@ -24,6 +24,13 @@ impl Ack<'_> {
     pub const fn new(packet_id: PacketId, reason_code: ReasonCode) -> Self {
         Self { packet_id, reason_code, properties: AckProperties::EMPTY }
     }
+
+    /// Whether it is only a Packet Identifier, in either version.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.reason_code == ReasonCode::Success
+            && self.properties.reason_string.is_none()
+            && self.properties.user_properties.is_empty()
+    }
 }
 
 /// The properties of all acknowledgements but CONNACK.

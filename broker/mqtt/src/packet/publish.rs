@@ -82,6 +82,9 @@ impl<'a> Publish<'a> {
     fn take_properties(&mut self, reader: &mut Reader<'a>) -> Result<(), DecodeError> {
         let mut properties = Properties::take(reader, Place::PUBLISH)?;
         let section = properties.rest();
+        if section.is_empty() {
+            return Ok(());
+        }
         let mut others_len = 0;
         loop {
             let before = properties.rest().len();
