@@ -11,6 +11,8 @@ pub(crate) enum Error {
     Usage { option: &'static str, reason: String },
     #[error("cannot connect to {address}: {source}. Is the broker running, on this port?")]
     Connect { address: SocketAddr, source: io::Error },
+    #[error("no TLS with {address}: {source}. See --ca, --cert, --key, --insecure")]
+    Tls { address: SocketAddr, source: io::Error },
     #[error("the connection of '{client_id}' broke: {source}")]
     Broken { client_id: String, source: io::Error },
     #[error("the broker closed the connection of '{client_id}' {when}")]

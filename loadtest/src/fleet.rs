@@ -18,11 +18,12 @@ use crate::{
     client::{Client, Credentials, Phase, Role},
     desk::Desk,
     error::Error,
-    link::{Filled, Link, READ_LEN},
+    link::{Filled, Link, Scratch},
+    tls::Tls,
 };
 
 /// Connections that are opened at the same time: fewer than a listener's queue.
-const OPENING_MAX: usize = 100;
+pub(crate) const OPENING_MAX: usize = 100;
 /// Events that one turn takes.
 const EVENTS: usize = 1024;
 /// How long nothing may happen while connections are opened.
@@ -36,6 +37,7 @@ const WAIT: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<Tls>,
     pub(crate) version: Version,
     pub(crate) credentials: Option<Credentials>,
 }
@@ -47,12 +49,14 @@ pub(crate) struct Fleet {
     poll: Poll,
     events: Events,
     clients: Vec<Option<Client>>,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     /// To be opened: where they go, what they are to be.
     waiting: VecDeque<(usize, Role)>,
     opening: usize,
     /// Connections that have become ready, ever.
     pub(crate) readied: usize,
+    /// Of these, began TLS with a ticket.
+    pub(crate) resumed: usize,
     pub(crate) desk: Desk,
     /// Set by a signal: the run is to end.
     stopped: Arc<AtomicBool>,
@@ -73,11 +77,11 @@ impl Fleet {
             poll,
             events: Events::with_capacity(EVENTS),
             clients: Vec::new(),
-            // One read behind the largest part of a packet.
-            scratch: vec![0; 2 * READ_LEN + 2 * payload_len],
+            scratch: Scratch::new(payload_len),
             waiting: VecDeque::new(),
             opening: 0,
             readied: 0,
+            resumed: 0,
             stopped,
         })
     }
@@ -127,10 +131,10 @@ impl Fleet {
     /// # Errors
     /// When it does not answer for half a minute.
     pub(crate) fn ping(&mut self, number: usize) -> Result<(), Error> {
-        let version = self.target.version;
+        let (version, address) = (self.target.version, self.target.address);
         let client = self.clients[number].as_mut().expect("it is ready");
         client.ping(version)?;
-        client.link.flush().map_err(|source| broken(client, source))?;
+        client.link.flush().map_err(|source| broken(client, address, source))?;
         let end = Instant::now() + READY_WITHIN;
         while self.clients[number].as_ref().is_some_and(|client| client.is_pinging) {
             self.turn(WAIT)?;
@@ -187,10 +191,10 @@ impl Fleet {
     /// # Errors
     /// When one ends otherwise.
     pub(crate) fn leave(&mut self) -> Result<(), Error> {
-        let version = self.target.version;
+        let (version, address) = (self.target.version, self.target.address);
         for client in self.clients.iter_mut().flatten() {
             client.leave(version)?;
-            client.link.flush().map_err(|source| broken(client, source))?;
+            client.link.flush().map_err(|source| broken(client, address, source))?;
         }
         self.until_closed()
     }
@@ -216,7 +220,7 @@ impl Fleet {
         while self.opening < OPENING_MAX {
             let Some((number, role)) = self.waiting.pop_front() else { return Ok(()) };
             let address = self.target.address;
-            let mut link = Link::open(address, role.source)
+            let mut link = Link::open(address, role.source, self.target.tls.as_ref())
                 .map_err(|source| Error::Connect { address, source })?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll
@@ -239,10 +243,7 @@ impl Fleet {
             return Ok(());
         }
         let address = self.target.address;
-        client.link.flush().map_err(|source| match client.phase {
-            Phase::AwaitConnack => Error::Connect { address, source },
-            _ => broken(client, source),
-        })?;
+        client.link.flush().map_err(|source| broken(client, address, source))?;
         if let Some(publisher) = client.publisher {
             self.desk.touch(publisher);
         }
@@ -251,6 +252,7 @@ impl Fleet {
 
     fn readable(&mut self, number: usize) -> Result<(), Error> {
         let Some(client) = &mut self.clients[number] else { return Ok(()) };
+        let address = self.target.address;
         let was_opening = client.phase.is_opening();
         loop {
             let filled = client.link.fill(&mut self.scratch);
@@ -258,15 +260,15 @@ impl Fleet {
                 self.clients[number] = None;
                 return Ok(());
             }
-            match filled.map_err(|source| broken(client, source))? {
+            match filled.map_err(|source| broken(client, address, source))? {
                 Filled::Nothing => break,
                 Filled::End => {
                     let client_id = client.role.client_id.clone();
                     return Err(Error::Closed { client_id, when: client.phase.name() });
                 }
                 Filled::Bytes(len, is_more) => {
-                    let taken = client.received(&self.scratch[..len], &mut self.desk)?;
-                    client.link.keep(&self.scratch[taken..len]);
+                    let taken = client.received(&self.scratch.bytes[..len], &mut self.desk)?;
+                    client.link.keep(&self.scratch.bytes[taken..len]);
                     if !is_more {
                         break;
                     }
@@ -276,9 +278,10 @@ impl Fleet {
         if was_opening && !client.phase.is_opening() {
             self.opening -= 1;
             self.readied += 1;
+            self.resumed += usize::from(client.link.is_resumed());
             if client.role.is_passing {
                 client.leave(self.target.version)?;
-                client.link.flush().map_err(|source| broken(client, source))?;
+                client.link.flush().map_err(|source| broken(client, address, source))?;
                 return Ok(());
             }
         }
@@ -286,7 +289,7 @@ impl Fleet {
         if client.phase == Phase::Left {
             // It closes by itself now; a broker that has done so already does not read any more.
         } else if client.publisher.is_none() {
-            client.link.flush().map_err(|source| broken(client, source))?;
+            client.link.flush().map_err(|source| broken(client, address, source))?;
         } else if let Some(publisher) = client.publisher {
             self.desk.touch(publisher);
         }
@@ -296,6 +299,7 @@ impl Fleet {
     /// Lets all publishers send that may.
     fn send(&mut self) -> Result<(), Error> {
         self.desk.tick();
+        let address = self.target.address;
         for number in std::mem::take(&mut self.desk.touched) {
             let publisher = &mut self.desk.publishers[number as usize];
             publisher.is_touched = false;
@@ -305,7 +309,7 @@ impl Fleet {
             }
             let sent = publisher.send(&mut client.link, self.desk.run, self.desk.now_ns);
             self.desk.tally.sent += sent;
-            client.link.flush().map_err(|source| broken(client, source))?;
+            client.link.flush().map_err(|source| broken(client, address, source))?;
             // The socket took all, so no event will say that there is room for more.
             if sent > 0
                 && client.link.backlog() == 0
@@ -319,8 +323,14 @@ impl Fleet {
     }
 }
 
-fn broken(client: &Client, source: io::Error) -> Error {
-    Error::Broken { client_id: client.role.client_id.clone(), source }
+fn broken(client: &Client, address: SocketAddr, source: io::Error) -> Error {
+    match client.phase {
+        Phase::AwaitConnack if source.kind() == ErrorKind::InvalidData => {
+            Error::Tls { address, source }
+        }
+        Phase::AwaitConnack => Error::Connect { address, source },
+        _ => Error::Broken { client_id: client.role.client_id.clone(), source },
+    }
 }
 
 /// Differs from run to run, so that nobody takes the messages of another run for their own.

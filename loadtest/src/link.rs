@@ -8,6 +8,8 @@ use std::{
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::tls::{Session, Tls};
+
 /// Bytes that one read takes at most.
 pub(crate) const READ_LEN: usize = 64 * 1024;
 
@@ -15,6 +17,8 @@ pub(crate) const READ_LEN: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Link {
     stream: TcpStream,
+    /// Between the bytes here and those of the socket; boxed, it is ten times as large.
+    tls: Option<Box<Session>>,
     /// What is to be sent.
     out: Vec<u8>,
     /// How much of it the socket has taken.
@@ -22,6 +26,23 @@ pub(crate) struct Link {
     /// The front of a packet whose rest has not come.
     partial: Vec<u8>,
     is_open: bool,
+}
+
+/// Room for one read of any connection.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    /// The front of a packet, and what has just come.
+    pub(crate) bytes: Vec<u8>,
+    /// The same, as it was on the wire of TLS.
+    wire: Vec<u8>,
+}
+
+impl Scratch {
+    /// For packets with payloads of this many bytes.
+    pub(crate) fn new(payload_len: usize) -> Self {
+        // One read behind the largest part of a packet.
+        Self { bytes: vec![0; 2 * READ_LEN + 2 * payload_len], wire: vec![0; READ_LEN] }
+    }
 }
 
 /// What one read brought.
@@ -39,7 +60,11 @@ impl Link {
     ///
     /// # Errors
     /// When the operating system refuses at once.
-    pub(crate) fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<Self> {
+    pub(crate) fn open(
+        address: SocketAddr,
+        source: Option<IpAddr>,
+        tls: Option<&Tls>,
+    ) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
@@ -52,7 +77,8 @@ impl Link {
             return Err(error);
         }
         let stream = TcpStream::from_std(socket.into());
-        Ok(Self { stream, out: Vec::new(), sent: 0, partial: Vec::new(), is_open: false })
+        let tls = tls.map(Session::new).transpose()?.map(Box::new);
+        Ok(Self { stream, tls, out: Vec::new(), sent: 0, partial: Vec::new(), is_open: false })
     }
 
     pub(crate) const fn source(&mut self) -> &mut TcpStream {
@@ -69,18 +95,32 @@ impl Link {
         self.out.len() - self.sent
     }
 
+    /// Whether TLS began with a ticket of an earlier connection.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_resumed())
+    }
+
     /// Reads once into the scratch buffer, behind what was left of the read before.
-    pub(crate) fn fill(&mut self, scratch: &mut [u8]) -> io::Result<Filled> {
+    pub(crate) fn fill(&mut self, scratch: &mut Scratch) -> io::Result<Filled> {
         let before = self.partial.len();
-        scratch[..before].copy_from_slice(&self.partial);
-        let room = &mut scratch[before..];
+        scratch.bytes[..before].copy_from_slice(&self.partial);
+        let room = &mut scratch.bytes[before..];
         loop {
-            match self.stream.read(room) {
-                Ok(0) => return Ok(Filled::End),
-                Ok(len) => {
+            let read = match &mut self.tls {
+                Some(tls) => tls.read(&mut self.stream, &mut scratch.wire, room),
+                None => match self.stream.read(room) {
+                    Ok(0) => return Ok(Filled::End),
+                    read => read.map(|len| (len, len == room.len())),
+                },
+            };
+            match read {
+                Ok((0, false)) => return Ok(Filled::Nothing),
+                Ok((0, true)) => {}
+                Ok((len, is_more)) => {
                     self.partial.clear();
-                    return Ok(Filled::Bytes(before + len, len == room.len()));
+                    return Ok(Filled::Bytes(before + len, is_more));
                 }
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Filled::End),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_for_later(&error) => return Ok(Filled::Nothing),
                 Err(error) => return Err(error),
@@ -107,8 +147,17 @@ impl Link {
                 Err(error) => return Err(error),
             }
         }
+        if let Some(tls) = &mut self.tls {
+            // What it took before, and its own handshake.
+            tls.flush(&mut self.stream)?;
+        }
         while self.sent < self.out.len() {
-            match self.stream.write(&self.out[self.sent..]) {
+            let rest = &self.out[self.sent..];
+            let written = match &mut self.tls {
+                Some(tls) => tls.write(&mut self.stream, rest),
+                None => self.stream.write(rest),
+            };
+            match written {
                 Ok(len) => self.sent += len,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_for_later(&error) => return Ok(()),

@@ -18,6 +18,7 @@ mod stamp;
 mod stream;
 mod tally;
 mod template;
+mod tls;
 
 use std::{
     io::{self, Write},

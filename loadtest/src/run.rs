@@ -75,11 +75,16 @@ pub(crate) enum Unit {
 impl Run {
     /// # Errors
     /// When the broker's process is not there.
-    pub(crate) fn new(common: &Common, stopped: Arc<AtomicBool>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        common: &Common,
+        is_resuming: bool,
+        stopped: Arc<AtomicBool>,
+    ) -> Result<Self, Error> {
         let process = common.pid.map(Process::new).transpose()?;
         let version = common.mqtt.into();
         let credentials = common.credentials()?;
-        let target = Target { address: common.url.address, version, credentials };
+        let tls = common.tls(is_resuming)?;
+        let target = Target { address: common.url.address, tls, version, credentials };
         let payload_len = common.payload.max(STAMP_LEN);
         Ok(Self {
             fleet: Fleet::new(target, payload_len, stopped)?,

@@ -2,14 +2,10 @@
 
 mod compare;
 mod scenarios;
+mod tls;
+mod url;
 
-use std::{
-    fs,
-    net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-    str::FromStr,
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flotilla_mqtt::{QoS, Version};
@@ -19,12 +15,15 @@ pub(crate) use scenarios::{
     ConnectStorm, FanIn, FanOut, IdleFleet, Offline, Pairs, Rate, Retained, Scenario, Shared,
     Wildcards,
 };
+pub(crate) use tls::TlsFiles;
+pub(crate) use url::Url;
 
 use crate::{
     client::Credentials,
     error::Error,
     log::{Format, Level},
     stamp::STAMP_LEN,
+    tls::Tls,
 };
 
 /// Loads an MQTT broker and measures what comes of it: rate, latency, CPU and memory of the
@@ -45,7 +44,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     #[command(flatten)]
-    Scenario(Scenario),
+    Scenario(Box<Scenario>),
     /// Start brokers in turn, run scenarios on each, print what they cost side by side
     Compare(Compare),
 }
@@ -53,7 +52,7 @@ pub(crate) enum Command {
 /// What all scenarios have.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Common {
-    /// The broker: tcp://HOST:PORT
+    /// The broker: tcp://HOST:PORT or tls://HOST:PORT
     #[arg(long, default_value = "tcp://127.0.0.1:1883")]
     pub(crate) url: Url,
     /// Version of the protocol
@@ -89,6 +88,8 @@ pub(crate) struct Common {
     /// File with the password
     #[arg(long, value_name = "FILE", requires = "username")]
     pub(crate) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsFiles,
 }
 
 /// Version of the protocol.
@@ -111,30 +112,25 @@ impl From<Mqtt> for Version {
     }
 }
 
-/// Where the broker is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Url {
-    pub(crate) address: SocketAddr,
-}
-
-impl FromStr for Url {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let host = text
-            .strip_prefix("tcp://")
-            .ok_or("it is to begin with tcp://, as in tcp://127.0.0.1:1883")?;
-        let mut addresses = host
-            .to_socket_addrs()
-            .map_err(|error| format!("'{host}' is no host with a port: {error}"))?;
-        let address = addresses.next().ok_or_else(|| format!("'{host}' has no address"))?;
-        Ok(Self { address })
-    }
-}
-
 impl Common {
     pub(crate) fn qos(&self) -> QoS {
         QoS::from_bits(self.qos).expect("the parser accepts 0 to 2")
+    }
+
+    /// TLS, where the URL says so. `is_resuming`: who has been there comes back with a ticket.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used, or is given and not used.
+    pub(crate) fn tls(&self, is_resuming: bool) -> Result<Option<Tls>, Error> {
+        if self.url.scheme.is_tls() {
+            return Tls::new(&self.tls, &self.url.host, is_resuming).map(Some);
+        }
+        let name = self.url.scheme.name();
+        if self.tls.is_any() || is_resuming {
+            let reason = format!("without TLS there are no certificates, and {name}:// has none");
+            return Err(Error::Usage { option: "--url", reason });
+        }
+        Ok(None)
     }
 
     /// # Errors

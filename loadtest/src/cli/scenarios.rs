@@ -176,4 +176,7 @@ pub(crate) struct ConnectStorm {
     /// Addresses that they come from, 127.0.0.1 and up, where the broker is on 127.x.y.z
     #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = count())]
     pub(crate) sources: u32,
+    /// Each comes with a TLS ticket of an earlier one, except the first hundred, which are not counted
+    #[arg(long)]
+    pub(crate) resume: bool,
 }

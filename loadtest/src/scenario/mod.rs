@@ -24,7 +24,8 @@ use crate::{
 /// # Errors
 /// When it ends without figures.
 pub(crate) fn run(scenario: &Scenario, stopped: Arc<AtomicBool>) -> Result<Report, Error> {
-    let run = Run::new(scenario.common(), stopped)?;
+    let is_resuming = matches!(scenario, Scenario::ConnectStorm(storm) if storm.resume);
+    let run = Run::new(scenario.common(), is_resuming, stopped)?;
     match scenario {
         Scenario::P2p(pairs) => flow::p2p(run, pairs),
         Scenario::FanOut(fan_out) => flow::fan_out(run, fan_out),
@@ -74,5 +75,6 @@ fn source(number: u32, sources: u32) -> Option<IpAddr> {
 /// What a report says of the settings that all scenarios have.
 fn words(common: &Common, rest: &str) -> String {
     let mqtt = if common.mqtt == crate::cli::Mqtt::V5 { "5" } else { "3.1.1" };
-    format!("MQTT {mqtt}, QoS {}, {} B, {rest}", common.qos, common.payload)
+    let scheme = common.url.scheme.name();
+    format!("MQTT {mqtt} on {scheme}, QoS {}, {} B, {rest}", common.qos, common.payload)
 }

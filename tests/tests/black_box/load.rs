@@ -1,8 +1,11 @@
 //! `flotilla-load`, the load generator, against a broker.
 
-use std::process::{Command, Output};
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+};
 
-use flotilla_tests::{Broker, Settings, Transport, program};
+use flotilla_tests::{Broker, Certificates, Settings, Transport, program};
 
 /// Runs a scenario with these arguments, figures as JSON.
 fn load(broker: &Broker, arguments: &[&str]) -> Output {
@@ -72,6 +75,50 @@ fn a_fleet_that_does_nothing_is_counted() {
     let output = load(&broker, &arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(broker.metric("flotilla_connection_attempts_total", &[]) >= 600.0);
+}
+
+#[test]
+fn scenarios_run_on_tls_with_certificates_and_tickets() {
+    let certificates = Certificates::make();
+    let broker = Broker::start(Settings::new().tls(&certificates.listener()));
+    let url =
+        |host: &str| format!("tls://{host}:{}", broker.endpoint(Transport::Tls).address.port());
+    let run = |url: &str, arguments: &[&str], files: &[(&str, PathBuf)]| {
+        let mut command = Command::new(program("flotilla-load"));
+        command.args(arguments).args(["--json", "--url", url]);
+        for (option, file) in files {
+            command.arg(option).arg(file);
+        }
+        let output = command.output().expect("the program starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let device = certificates.device("load");
+    let trusted = ("--ca", certificates.ca());
+    let files =
+        [trusted.clone(), ("--cert", device.certificate.clone()), ("--key", device.key.clone())];
+    let p2p = ["p2p", "--pairs", "3", "--messages", "200", "--payload", "50000", "--qos", "1"];
+    let storm = ["connect-storm", "--connections", "150"];
+
+    let (code, json, log) = run(&url("127.0.0.1"), &p2p, &files);
+    assert_eq!((code, number(&json, "delivered")), (Some(0), 600), "{json}{log}");
+    let (code, json, log) = run(&url("localhost"), &storm, &files);
+    assert_eq!((code, number(&json, "count")), (Some(0), 150), "{json}{log}");
+    let (code, json, log) = run(&url("localhost"), &[&storm[..], &["--resume"]].concat(), &files);
+    assert_eq!(code, Some(0), "{json}{log}");
+    assert!(json.contains("150 resumed"), "{json}{log}");
+
+    // Nobody comes in without a certificate, nor without knowing whom to trust.
+    let (code, _, log) = run(&url("localhost"), &p2p, &[trusted]);
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("CertificateRequired") && log.contains("--cert"), "{log}");
+    let (code, _, log) = run(&url("localhost"), &p2p, &[]);
+    assert_eq!(code, Some(2), "{log}");
+    assert!(log.contains("--ca"), "{log}");
+    let stranger = Certificates::make();
+    let (code, _, log) = run(&url("localhost"), &p2p, &[("--ca", stranger.ca())]);
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("invalid peer certificate"), "{log}");
 }
 
 #[test]
