@@ -19,7 +19,7 @@ fn killed(sync: &str, seed: u64) {
         rounds: from_environment("FLOTILLA_CRASH_ROUNDS").unwrap_or(20) as u32,
         length: Duration::from_millis(20)..Duration::from_millis(1_200),
         pause: Duration::from_millis(30),
-        patience: DEADLINE * 3,
+        patience: DEADLINE,
     };
     let summary = play(&plan, Broker::start(settings), end_the_process);
     eprintln!("sync = \"{sync}\", {summary}");
