@@ -352,6 +352,13 @@ pub fn disconnect_with(code: u8, properties: &[Property]) -> Vec<u8> {
     frame(0xE0, &rest)
 }
 
+/// AUTH of MQTT 5 with a Reason Code and properties.
+pub fn auth(code: u8, properties: &[Property]) -> Vec<u8> {
+    let mut rest = vec![code];
+    put_properties(properties, &mut rest);
+    frame(0xF0, &rest)
+}
+
 /// A packet that the broker sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Packet {
@@ -375,6 +382,8 @@ pub enum Packet {
     Pingresp,
     /// The broker ends the connection (MQTT 5): Reason Code, properties.
     Disconnect(u8, Vec<Property>),
+    /// A step of an enhanced authentication (MQTT 5): Reason Code, properties.
+    Auth(u8, Vec<Property>),
 }
 
 impl Packet {
@@ -424,6 +433,11 @@ impl Packet {
                 let code = if from.is_empty() { 0 } else { from.u8() };
                 let properties = if from.is_empty() { vec![] } else { take_properties(from) };
                 Self::Disconnect(code, properties)
+            }
+            15 if v5 => {
+                let code = from.u8();
+                assert!([0x00, 0x18].contains(&code), "[MQTT-3.15.2-1] AUTH 0x{code:02X}");
+                Self::Auth(code, take_properties(from))
             }
             _ => panic!("a broker does not send 0x{first:02X} in {version:?}"),
         }

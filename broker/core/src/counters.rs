@@ -140,6 +140,10 @@ pub struct Counters {
     pub connects: [u64; ConnectOutcome::ALL.len()],
     /// Connections ended because their peer broke the protocol.
     pub protocol_errors: u64,
+    /// Clients that showed again who they are, while connected.
+    pub reauthentications: u64,
+    /// Connections ended because that failed.
+    pub reauthentications_refused: u64,
     /// Connections ended because the Keep Alive passed in silence.
     pub keep_alive_timeouts: u64,
     /// Connections ended because another one took their session.
@@ -192,6 +196,8 @@ impl AddAssign<&Self> for Counters {
         self.messages_stored += other.messages_stored;
         self.messages_unmatched += other.messages_unmatched;
         self.protocol_errors += other.protocol_errors;
+        self.reauthentications += other.reauthentications;
+        self.reauthentications_refused += other.reauthentications_refused;
         self.keep_alive_timeouts += other.keep_alive_timeouts;
         self.takeovers += other.takeovers;
         self.connections_open += other.connections_open;

@@ -14,7 +14,8 @@ pub struct Limits {
     pub topic_aliases_max: u16,
     /// QoS 1 and 2 messages accepted unacknowledged from a client ([MQTT-3.3.4-7]).
     pub receive_max: u16,
-    /// From the opened socket to a whole CONNECT, milliseconds.
+    /// From the opened socket to a whole CONNECT, and to the last AUTH that it leads to,
+    /// milliseconds.
     pub connect_timeout_ms: u64,
     /// And then to CONNACK, milliseconds: a client that waits longer for a store that
     /// fails has gone, and its socket is not read, so nobody would see that.

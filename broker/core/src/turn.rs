@@ -70,7 +70,7 @@ pub struct Send {
     pub bytes: Vec<u8>,
 }
 
-/// Who is behind a connection that sent CONNECT?
+/// Who is behind a connection that sent CONNECT, or AUTH?
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The connection that waits.
@@ -81,6 +81,31 @@ pub struct Question {
     pub username: Option<String>,
     /// Password of CONNECT.
     pub password: Option<Vec<u8>>,
+    /// An enhanced authentication, which then decides alone.
+    pub exchange: Option<Box<Exchange>>,
+}
+
+impl Question {
+    /// About a step that came in AUTH.
+    pub(crate) fn of_exchange(
+        connection: ConnectionKey,
+        client_id: String,
+        exchange: Exchange,
+    ) -> Self {
+        let exchange = Some(Box::new(exchange));
+        Self { connection, client_id, username: None, password: None, exchange }
+    }
+}
+
+/// A step of an enhanced authentication, as the client took it (section 4.12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Authentication Method of CONNECT.
+    pub method: String,
+    /// Authentication Data, if there was any.
+    pub data: Option<Vec<u8>>,
+    /// From the answer to the step before; `None`: this is the first.
+    pub kept: Option<Vec<u8>>,
 }
 
 /// What one turn of one shard wants stored: all of it or nothing. Its appends get consecutive

@@ -1,10 +1,11 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    auth::{self, Kind},
     config::{Bind, Level, Overrides},
     ops::log::LogFormat,
 };
@@ -33,12 +34,7 @@ pub(crate) enum Command {
     /// Print the complete reference configuration, every key with its default, unit and meaning
     DefaultConfig,
     /// Add or change a user in a password file; the password comes from the terminal or from stdin
-    Passwd {
-        /// Password file; made when it is not there
-        file: PathBuf,
-        /// User Name
-        user: String,
-    },
+    Passwd(Passwd),
     /// Show what lies in the log, who holds it, and what would be cleaned next, whether a broker
     /// runs or not
     Backlog(Backlog),
@@ -105,6 +101,35 @@ pub(crate) struct Log {
     /// How log lines are written
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Passwd {
+    /// Password file; made when it is not there
+    pub(crate) file: PathBuf,
+    /// User Name
+    pub(crate) user: String,
+    /// Write a SCRAM-SHA-256 verifier instead of an argon2id hash: the user can then authenticate
+    /// with AUTH packets (MQTT 5) as well as with a Password in CONNECT
+    #[arg(long)]
+    scram: bool,
+    /// How often the verifier is hashed: the work of each client at each connection
+    #[arg(long, value_name = "NUMBER", requires = "scram", default_value_t = auth::ITERATIONS,
+          value_parser = iterations)]
+    iterations: NonZeroU32,
+}
+
+impl Passwd {
+    /// How to hash the password.
+    pub(crate) fn kind(&self) -> Kind {
+        if self.scram { Kind::Scram(self.iterations) } else { Kind::Argon2 }
+    }
+}
+
+fn iterations(text: &str) -> Result<NonZeroU32, String> {
+    let (least, most) = (auth::ITERATIONS_MIN, auth::ITERATIONS_MAX);
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("it must be a number from {least} to {most}"))
 }
 
 impl Serve {

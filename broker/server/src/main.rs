@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(serve)) => start::serve(&serve, &cli.log),
         Some(Command::Check { file }) => start::check(&file),
         Some(Command::DefaultConfig) => print(config::REFERENCE),
-        Some(Command::Passwd { file, user }) => passwd::run(&file, &user),
+        Some(Command::Passwd(passwd)) => passwd::run(&passwd.file, &passwd.user, passwd.kind()),
         Some(Command::Backlog(arguments)) => backlog::run(&arguments),
         Some(Command::Snapshot(snapshot)) => snapshot::run(&snapshot),
         Some(Command::Verify { data, json }) => verify::run(&data, json),

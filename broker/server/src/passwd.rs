@@ -6,15 +6,19 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{FAILURE, WRONG, auth, auth::PasswordFileError, print, refuse};
+use crate::{
+    FAILURE, WRONG,
+    auth::{self, Kind, PasswordFileError},
+    print, refuse,
+};
 
 /// Adds a user to the file, or changes the password.
-pub(crate) fn run(file: &Path, user: &str) -> ExitCode {
+pub(crate) fn run(file: &Path, user: &str, kind: Kind) -> ExitCode {
     let password = match ask(user) {
         Ok(password) => password,
         Err(error) => return refuse(FAILURE, &format!("no password: {error}")),
     };
-    match auth::put(file, user, password.as_bytes()) {
+    match auth::put(file, user, password.as_bytes(), kind) {
         Ok(was_there) => {
             let what = if was_there { "has a new password" } else { "was added" };
             print(&format!("{user} {what} in {}\n", file.display()))

@@ -12,6 +12,7 @@ mod connect;
 mod connect_format;
 mod crash_rounds;
 mod disk_full;
+mod enhanced_authentication;
 mod exchange;
 mod expiry;
 mod flipped_bits;

@@ -1,6 +1,6 @@
 //! The first packet: what CONNECT asks for, owned.
 
-use flotilla_mqtt::{Connect, ReasonCode};
+use flotilla_mqtt::Connect;
 
 use crate::connection::negotiated::Negotiated;
 use crate::connection::refusal::Refusal;
@@ -24,26 +24,21 @@ pub(crate) struct ConnectRequest {
     pub(crate) is_expiry_cut: bool,
     pub(crate) will: Option<Will>,
     pub(crate) negotiated: Negotiated,
+    /// The enhanced authentication that it asks for.
+    pub(crate) method: Option<Box<str>>,
 }
 
 impl ConnectRequest {
     /// `assign`: called for an empty Client Identifier.
     ///
     /// # Errors
-    /// What the packet itself does not forbid, this broker may: extended authentication, Wills for
-    /// topics that belong to the broker.
+    /// What the packet itself does not forbid, this broker may: Wills for topics that belong to it.
     pub(crate) fn new(
         connect: &Connect<'_>,
         limits: &Limits,
         assign: impl FnOnce() -> ClientId,
         scratch: &mut Vec<u8>,
     ) -> Result<Self, Refusal> {
-        if connect.authentication_method.is_some() {
-            return Err(Refusal::new(
-                ReasonCode::BadAuthenticationMethod,
-                "CONNECT asks for an Authentication Method; the broker has none [MQTT-4.12.0-1]",
-            ));
-        }
         let is_assigned = connect.client_id.is_empty();
         let client_id = if is_assigned { assign() } else { ClientId::from(connect.client_id) };
         let expiry_interval_s = connect.session_expiry_interval_s.min(limits.expiry_max_s);
@@ -55,6 +50,7 @@ impl ConnectRequest {
             expiry_interval_s,
             is_expiry_cut: expiry_interval_s != connect.session_expiry_interval_s,
             negotiated: Negotiated::new(connect, limits),
+            method: connect.authentication_method.map(Into::into),
         })
     }
 }

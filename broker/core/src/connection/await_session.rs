@@ -15,6 +15,8 @@ pub(crate) struct AwaitSession {
     pub(crate) request: ConnectRequest,
     /// Who it is, as authentication said.
     pub(crate) identity: Option<String>,
+    /// The last words of an enhanced authentication.
+    pub(crate) data: Option<Vec<u8>>,
 }
 
 /// What CONNACK says about a session, kept until it may leave.
@@ -24,6 +26,10 @@ pub(crate) struct Welcome {
     pub(crate) identity: Option<String>,
     pub(crate) assigned_client_id: Option<Box<str>>,
     pub(crate) session_expiry_interval_s: Option<u32>,
+    /// The enhanced authentication by which it came ([MQTT-4.12.0-5]).
+    method: Option<Box<str>>,
+    /// The last words of that.
+    data: Option<Vec<u8>>,
     /// Messages that cleaning took from the session.
     cleaned: u64,
 }
@@ -37,6 +43,7 @@ impl Welcome {
     pub(crate) fn new(
         request: &ConnectRequest,
         identity: Option<String>,
+        data: Option<Vec<u8>>,
         session_present: bool,
         cleaned: u64,
     ) -> Self {
@@ -47,6 +54,8 @@ impl Welcome {
             identity,
             assigned_client_id: assigned,
             session_expiry_interval_s: cut,
+            method: request.method.clone(),
+            data,
             cleaned,
         }
     }
@@ -76,6 +85,8 @@ impl Welcome {
                 assigned_client_id: self.assigned_client_id.as_deref(),
                 topic_alias_maximum: Some(limits.topic_aliases_max),
                 user_properties: UserProperties::from_pairs(pairs),
+                authentication_method: self.method.as_deref(),
+                authentication_data: self.data.as_deref(),
                 ..ConnackProperties::default()
             },
         };

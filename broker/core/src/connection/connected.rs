@@ -3,6 +3,7 @@
 use flotilla_mqtt::{Ack, AckProperties, Packet, QoS, ReasonCode, ReasonCodes, Suback};
 
 use crate::connection::alias::Aliases;
+use crate::connection::authenticate::Enhanced;
 use crate::connection::await_session::Welcome;
 use crate::connection::negotiated::Negotiated;
 use crate::connection::outbox::Outbox;
@@ -12,7 +13,7 @@ use crate::connection::{exchange, leave, publish, subscribe};
 use crate::id::{ConnectionKey, SessionKey};
 use crate::session::Session;
 use crate::shard::desk::{Desk, Waiter};
-use crate::turn::Turn;
+use crate::turn::{Question, Turn};
 
 /// What ends with the connection; what does not is in the [`Session`].
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Connected {
     /// What CONNACK will say; `None`: it has left. Most connections are older than that.
     pub(crate) welcome: Option<Box<Welcome>>,
     pub(crate) aliases: Aliases,
+    /// The enhanced authentication by which it came, if by any.
+    pub(crate) enhanced: Option<Box<Enhanced>>,
     pub(crate) owed: Owed,
     /// Whether it is not read because it is owed so much.
     pub(crate) is_owed_much: bool,
@@ -47,6 +50,7 @@ impl Connected {
         session: SessionKey,
         negotiated: Negotiated,
         welcome: Welcome,
+        enhanced: Option<Box<Enhanced>>,
         monotonic_ms: u64,
     ) -> Self {
         Self {
@@ -55,6 +59,7 @@ impl Connected {
             negotiated,
             welcome: Some(Box::new(welcome)),
             aliases: Aliases::default(),
+            enhanced,
             owed: Owed::default(),
             is_owed_much: false,
             unacknowledged: 0,
@@ -87,11 +92,15 @@ impl Connected {
                 outbox.push(&Packet::Pingresp, version, &mut desk.counters);
             }
             Packet::Disconnect(packet) => return leave::disconnect(packet, session, desk),
-            Packet::Auth(_) => {
-                return Err(Refusal::new(
-                    ReasonCode::ProtocolError,
-                    "AUTH came, and CONNECT had no Authentication Method [MQTT-4.12.0-7]",
-                ));
+            Packet::Auth(auth) => {
+                let Some(enhanced) = &mut self.enhanced else {
+                    return Err(Refusal::new(
+                        ReasonCode::ProtocolError,
+                        "AUTH came, and CONNECT had no Authentication Method [MQTT-4.12.0-7]",
+                    ));
+                };
+                let (exchange, client_id) = (enhanced.received(auth)?, session.client_id.as_str());
+                out.questions.push(Question::of_exchange(self.key, client_id.into(), exchange));
             }
             Packet::Connect(_) => {
                 return Err(Refusal::new(

@@ -2,11 +2,16 @@
 //!
 //! ```text
 //! AwaitConnect ──CONNECT──▶ AwaitIdentity ──identified──▶ AwaitSession ──granted──▶ Connected
+//!                            │      ▲
+//!                        challenged │ AUTH
+//!                            ▼      │
+//!                            AwaitAuth
 //! ```
 //!
 //! Each phase is a type; what it lacks cannot be asked of it. A closed connection is none at all.
 
 pub(crate) mod alias;
+pub(crate) mod authenticate;
 pub(crate) mod await_connect;
 pub(crate) mod await_session;
 pub(crate) mod connected;
@@ -20,6 +25,7 @@ pub(crate) mod publish;
 pub(crate) mod refusal;
 pub(crate) mod subscribe;
 
+use authenticate::AwaitAuth;
 use await_connect::ConnectRequest;
 use await_session::AwaitSession;
 use connected::Connected;
@@ -40,7 +46,21 @@ pub enum Identification {
         /// Who it is: from certificate, User Name or nothing.
         identity: Option<String>,
     },
-    /// The client may not: CONNACK with this Reason Code.
+    /// An enhanced authentication has come to its end: the client may connect, or go on.
+    Authenticated {
+        /// Who it is.
+        identity: String,
+        /// The server's last words: Authentication Data of CONNACK or AUTH 0x00.
+        data: Vec<u8>,
+    },
+    /// The client must say more: AUTH 0x18.
+    Challenged {
+        /// Authentication Data for the client.
+        data: Vec<u8>,
+        /// Comes back with the question that the client's answer raises.
+        kept: Vec<u8>,
+    },
+    /// The client may not: CONNACK with this Reason Code, or DISCONNECT.
     Refused(flotilla_mqtt::ReasonCode),
 }
 
@@ -64,6 +84,8 @@ pub(crate) enum Phase {
     AwaitConnect,
     /// CONNECT came; whether this client may is being asked.
     AwaitIdentity(Box<ConnectRequest>),
+    /// Its method needs another word from it.
+    AwaitAuth(AwaitAuth),
     /// It may; its session is being fetched.
     AwaitSession(Box<AwaitSession>),
     /// It has its session. CONNACK has left, or waits for the disk.
@@ -95,7 +117,10 @@ impl Connection {
     pub(crate) fn connected(&mut self) -> Option<(&mut Connected, &mut Outbox)> {
         match &mut self.phase {
             Phase::Connected(connected) => Some((connected, &mut self.outbox)),
-            Phase::AwaitConnect | Phase::AwaitIdentity(_) | Phase::AwaitSession(_) => None,
+            Phase::AwaitConnect
+            | Phase::AwaitIdentity(_)
+            | Phase::AwaitAuth(_)
+            | Phase::AwaitSession(_) => None,
         }
     }
 }

@@ -65,7 +65,7 @@ impl Shard {
         self.desk.backlog.paused.remove(&key);
         let outbox = &mut connection.outbox;
         match &connection.phase {
-            Phase::AwaitConnect | Phase::AwaitIdentity(_) => {
+            Phase::AwaitConnect | Phase::AwaitIdentity(_) | Phase::AwaitAuth(_) => {
                 self.desk.counters.connect_ended(ending.outcome);
             }
             Phase::AwaitSession(waiting) => {

@@ -14,7 +14,7 @@ use crate::id::{ClientId, ConnectionKey};
 use crate::notice::Notice;
 use crate::shard::Shard;
 use crate::shard::ending::Ending;
-use crate::turn::{Question, Turn};
+use crate::turn::{Exchange, Question, Turn};
 
 impl Shard {
     pub(super) fn consume(&mut self, key: ConnectionKey, bytes: &[u8], out: &mut Turn) -> usize {
@@ -28,6 +28,7 @@ impl Shard {
             let taken = match &connection.phase {
                 Phase::AwaitConnect => self.consume_connect(key, rest, out),
                 Phase::Connected(_) => self.consume_packets(key, rest, out),
+                Phase::AwaitAuth(_) => self.consume_auth(key, rest, out),
                 Phase::AwaitIdentity(_) | Phase::AwaitSession(_) => 0,
             };
             if taken == 0 && self.connections.contains_key(key) {
@@ -127,6 +128,10 @@ impl Shard {
                     client_id: connect.client_id.to_owned(),
                     username: connect.username.map(ToOwned::to_owned),
                     password: connect.password.map(ToOwned::to_owned),
+                    exchange: connect.authentication_method.map(|method| {
+                        let data = connect.authentication_data.map(<[u8]>::to_vec);
+                        Box::new(Exchange { method: method.to_owned(), data, kept: None })
+                    }),
                 });
                 connection.phase = Phase::AwaitIdentity(Box::new(request));
             }
@@ -201,7 +206,7 @@ impl Shard {
         self.end(key, Ending::told(refusal.reason_code, "it broke the protocol"), out);
     }
 
-    fn note_refusal(
+    pub(super) fn note_refusal(
         &self,
         key: ConnectionKey,
         client_id: Option<ClientId>,

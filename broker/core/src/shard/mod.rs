@@ -1,5 +1,6 @@
 //! One shard: its connections, its sessions, its part of the directory.
 
+mod authenticating;
 mod backlog;
 mod commits;
 pub(crate) mod desk;
@@ -24,10 +25,8 @@ use std::sync::Arc;
 use flotilla_mqtt::ReasonCode;
 use slotmap::SlotMap;
 
-use crate::connection::await_session::AwaitSession;
-use crate::connection::refusal::Refusal;
-use crate::connection::{Connection, Identification, Peer, Phase, deliver};
-use crate::counters::{ConnectOutcome, Counters};
+use crate::connection::{Connection, Identification, Peer, deliver};
+use crate::counters::Counters;
 use crate::durability::Durability;
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
@@ -185,31 +184,7 @@ impl Shard {
         out: &mut Turn,
     ) {
         self.desk.now = now;
-        let key = connection;
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let phase = std::mem::replace(&mut connection.phase, Phase::AwaitConnect);
-        let Phase::AwaitIdentity(request) = phase else {
-            connection.phase = phase;
-            return;
-        };
-        match answer {
-            Identification::Accepted { identity } => {
-                let client_id = request.client_id.clone();
-                let waiting = AwaitSession { request: *request, identity };
-                connection.phase = Phase::AwaitSession(Box::new(waiting));
-                let shard = self.desk.id;
-                let home = client_id.home(self.desk.shards);
-                let claim = Mail::Claim { client_id, shard, connection: key };
-                self.desk.mail(home, claim, out);
-            }
-            Identification::Refused(reason_code) => {
-                let reason = format!("authentication failed: {reason_code}");
-                let refusal = Refusal { reason_code, reason };
-                let client_id = Some(request.client_id.clone());
-                connection.phase = Phase::AwaitIdentity(request);
-                self.refuse(key, client_id, &refusal, ConnectOutcome::NotAuthorized, out);
-            }
-        }
+        self.answered(connection, answer, out);
         self.take_own_mail(out);
     }
 

@@ -36,6 +36,9 @@ impl Shard {
         let connack_timeout_ms = connect_timeout_ms + connack_timeout_ms;
         let (version, timeout_ms) = match &connection.phase {
             Phase::AwaitConnect => (None, connect_timeout_ms),
+            Phase::AwaitAuth(waiting) => {
+                (Some(waiting.request.negotiated.version), connect_timeout_ms)
+            }
             Phase::AwaitIdentity(request) => (Some(request.negotiated.version), connack_timeout_ms),
             Phase::AwaitSession(waiting) => {
                 (Some(waiting.request.negotiated.version), connack_timeout_ms)

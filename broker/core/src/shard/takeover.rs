@@ -2,6 +2,7 @@
 
 use flotilla_mqtt::ReasonCode;
 
+use crate::connection::authenticate::Enhanced;
 use crate::connection::await_session::{AwaitSession, Welcome};
 use crate::connection::connected::Connected;
 use crate::connection::exchange;
@@ -145,7 +146,7 @@ impl Shard {
                     }
                 }
             });
-        let Some(AwaitSession { request, identity }) = waiting else {
+        let Some(AwaitSession { request, identity, data }) = waiting else {
             match known {
                 // Its timers stayed with the former owner.
                 Some(session) => self.set_session_timer(session),
@@ -178,7 +179,9 @@ impl Shard {
         session.disconnected_at_ms = None;
         session.expiry_interval_s = request.expiry_interval_s;
         let cleaned = session.untold(overtaken);
-        let welcome = Welcome::new(&request, identity, resumed.is_some(), cleaned);
+        let enhanced = request.method.clone();
+        let enhanced = enhanced.map(|method| Box::new(Enhanced::new(method, identity.clone())));
+        let welcome = Welcome::new(&request, identity, data, resumed.is_some(), cleaned);
         session.will = request.will;
         self.desk.counters.sessions_disconnected -= 1;
         self.desk.counters.sessions_connected += 1;
@@ -187,6 +190,7 @@ impl Shard {
             session_key,
             request.negotiated,
             welcome,
+            enhanced,
             self.desk.now.monotonic_ms,
         );
         if let Some(connection) = self.connections.get_mut(key) {

@@ -1,5 +1,6 @@
 //! Shards on a bench: rules, faults, chaos, simulation.
 
+mod authenticate;
 mod bench;
 mod bounds;
 mod chaos;

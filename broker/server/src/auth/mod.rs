@@ -1,11 +1,17 @@
 //! Who is behind a connection?
 
 mod certificate;
+mod credential;
 mod password;
+mod scram;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use flotilla_core::{connection::Identification, id::ConnectionKey, turn::Question};
+use flotilla_core::{
+    connection::Identification,
+    id::ConnectionKey,
+    turn::{Exchange, Question},
+};
 use flotilla_mqtt::ReasonCode;
 
 use crate::{
@@ -15,7 +21,10 @@ use crate::{
 };
 
 pub(crate) use certificate::identity;
+pub(crate) use credential::Kind;
 pub(crate) use password::{PasswordFileError, Passwords, put};
+use scram::Outcome;
+pub(crate) use scram::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN};
 
 /// Passwords that wait for a thread; more are refused with "server busy".
 const CHECKS_MAX: usize = 4096;
@@ -32,6 +41,8 @@ pub(crate) enum Verdict {
         /// Password as sent.
         password: Vec<u8>,
     },
+    /// Ask the password file for the next step of SCRAM-SHA-256.
+    Converse(Box<Exchange>),
 }
 
 /// Decides by what the listener asks for. `certificate`: the identity in the certificate that the
@@ -40,6 +51,14 @@ pub(crate) fn judge(access: Access, certificate: Option<&str>, question: Questio
     use Verdict::Known;
     let accepted = |identity| Known(Identification::Accepted { identity });
     let refused = |reason| Known(Identification::Refused(reason));
+    if let Some(exchange) = question.exchange {
+        let is_by_name = matches!(access.certificate, None | Some(IdentitySource::Username));
+        return if access.passwords && is_by_name && exchange.method == scram::METHOD {
+            Verdict::Converse(exchange)
+        } else {
+            refused(ReasonCode::BadAuthenticationMethod)
+        };
+    }
     match access.certificate {
         Some(IdentitySource::Username) if !access.passwords => return accepted(None),
         // The certificate lets the client in; a User Name counts once its password is right.
@@ -123,6 +142,20 @@ impl Checker {
             Err(_) => Some(Identification::Refused(ReasonCode::ServerBusy)),
         }
     }
+
+    /// The next step of SCRAM-SHA-256. It needs no thread: the slow hash is the client's.
+    pub(crate) fn converse(&self, exchange: &Exchange) -> Identification {
+        let passwords = self.passwords.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let message = exchange.data.as_deref().unwrap_or_default();
+        let outcome = passwords.map(|it| it.converse(message, exchange.kept.as_deref()));
+        match outcome {
+            Some(Outcome::Challenge { data, kept }) => Identification::Challenged { data, kept },
+            Some(Outcome::Proven { user, data }) => {
+                Identification::Authenticated { identity: user, data }
+            }
+            Some(Outcome::Refused) | None => Identification::Refused(ReasonCode::NotAuthorized),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -139,7 +172,13 @@ mod tests {
             client_id: "c".to_owned(),
             username: username.map(str::to_owned),
             password: password.map(|password| password.as_bytes().to_vec()),
+            exchange: None,
         }
+    }
+
+    fn exchange(method: &str) -> Question {
+        let exchange = Exchange { method: method.to_owned(), data: None, kept: None };
+        Question { exchange: Some(Box::new(exchange)), ..ask(Some("u"), Some("p")) }
     }
 
     fn accepted(identity: Option<&str>) -> Verdict {
@@ -173,6 +212,17 @@ mod tests {
         );
         assert_eq!(judge(BOTH, None, nobody()), accepted(None));
         assert_eq!(judge(BOTH, None, user()), check());
+    }
+
+    #[test]
+    fn by_method() {
+        let by_name = Access { certificate: Some(IdentitySource::CommonName), ..PASSWORDS };
+        let scram = || exchange("SCRAM-SHA-256");
+        assert!(matches!(judge(PASSWORDS, None, scram()), Verdict::Converse(_)));
+        let no = refused(ReasonCode::BadAuthenticationMethod);
+        assert_eq!(judge(ANONYMOUS, None, scram()), no);
+        assert_eq!(judge(by_name, Some("pump"), scram()), no);
+        assert_eq!(judge(PASSWORDS, None, exchange("SCRAM-SHA-1")), no);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The password file: User Names with argon2id hashes.
+//! The password file: User Names with hashes of their passwords.
 
 use std::{
     collections::HashMap,
@@ -8,18 +8,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use argon2::{
-    Argon2, PasswordHasher, PasswordVerifier,
-    password_hash::phc::{Ident, PasswordHash},
+use super::{
+    credential::{Credential, Kind},
+    scram::{self, Outcome, Users},
 };
 
-/// Who may connect with which password. One line a user: `NAME:$argon2id$…`; lines that are empty
-/// or begin with `#` say nothing.
+/// Who may connect with which password. One line a user: `NAME:$argon2id$…` or
+/// `NAME:SCRAM-SHA-256$…`; lines that are empty or begin with `#` say nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Passwords {
-    users: HashMap<String, PasswordHash>,
-    /// Some user's: a name that is not there costs the same work as one that is.
-    decoy: Option<PasswordHash>,
+    users: HashMap<String, Credential>,
+    /// The first user's: a name that is not there costs the same work as one that is.
+    decoy: Option<Credential>,
+    /// For the salts of users that are not there: the same as long as the first line is.
+    secret: [u8; 32],
 }
 
 /// Why a password file cannot be used.
@@ -49,25 +51,34 @@ impl Passwords {
     pub(crate) fn load(path: &Path) -> Result<Self, PasswordFileError> {
         let text = fs::read_to_string(path)
             .map_err(|source| PasswordFileError::Read { path: path.to_owned(), source })?;
-        let mut users = HashMap::new();
+        let (mut users, mut decoy) = (HashMap::new(), None);
         for (number, line) in (1..).zip(text.lines()) {
             let refuse =
                 |reason| PasswordFileError::Line { path: path.to_owned(), line: number, reason };
-            let Some((name, hash)) = user_of(line).map_err(refuse)? else { continue };
-            if users.insert(name.to_owned(), hash).is_some() {
+            let Some((name, credential)) = user_of(line).map_err(refuse)? else { continue };
+            decoy.get_or_insert_with(|| credential.clone());
+            if users.insert(name.to_owned(), credential).is_some() {
                 return Err(refuse("this user has a line already"));
             }
         }
-        let decoy = users.values().next().cloned();
-        Ok(Self { users, decoy })
+        let seed = decoy.as_ref().map(ToString::to_string).unwrap_or_default();
+        Ok(Self { users, decoy, secret: scram::sha_256(seed.as_bytes()) })
     }
 
     /// Whether the password is this user's. Slow on purpose, equally so for unknown users.
     pub(crate) fn verify(&self, name: &str, password: &[u8]) -> bool {
         let user = self.users.get(name);
-        let Some(hash) = user.or(self.decoy.as_ref()) else { return false };
-        let is_right = Argon2::default().verify_password(password, hash).is_ok();
-        is_right && user.is_some()
+        let Some(credential) = user.or(self.decoy.as_ref()) else { return false };
+        credential.verify(password) && user.is_some()
+    }
+
+    /// The next step of SCRAM-SHA-256: `kept` is from the step before.
+    pub(crate) fn converse(&self, message: &[u8], kept: Option<&[u8]>) -> Outcome {
+        let find = |name: &str| self.users.get(name).and_then(Credential::verifier);
+        let of_decoy = self.decoy.as_ref().and_then(Credential::verifier);
+        let iterations = of_decoy.map_or(scram::ITERATIONS, scram::Verifier::iterations);
+        let users = Users { find: &find, secret: &self.secret, iterations };
+        scram::step(&users, message, kept)
     }
 
     /// How many users there are.
@@ -88,9 +99,18 @@ impl fmt::Debug for Passwords {
 ///
 /// # Errors
 /// When the file cannot be read or written, or the name cannot stand in it.
-pub(crate) fn put(path: &Path, name: &str, password: &[u8]) -> Result<bool, PasswordFileError> {
+pub(crate) fn put(
+    path: &Path,
+    name: &str,
+    password: &[u8],
+    kind: Kind,
+) -> Result<bool, PasswordFileError> {
     let refuse = |reason| PasswordFileError::Name { name: name.to_owned(), reason };
     check_name(name).map_err(refuse)?;
+    let prepared = stringprep::saslprep(name).ok();
+    if kind != Kind::Argon2 && prepared.as_deref() != Some(name) {
+        return Err(refuse("SCRAM compares names in their normal form (RFC 4013), this is none"));
+    }
     if password.is_empty() {
         return Err(PasswordFileError::EmptyPassword);
     }
@@ -99,8 +119,8 @@ pub(crate) fn put(path: &Path, name: &str, password: &[u8]) -> Result<bool, Pass
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(source) => return Err(PasswordFileError::Read { path: path.to_owned(), source }),
     };
-    let hash = Argon2::default().hash_password(password).map_err(PasswordFileError::Hash)?;
-    let entry = format!("{name}:{hash}");
+    let credential = Credential::of(password, kind).map_err(PasswordFileError::Hash)?;
+    let entry = format!("{name}:{credential}");
     let is_theirs = |line: &str| line.split_once(':').is_some_and(|(user, _)| user == name);
     let was_there = old.lines().any(is_theirs);
     let mut text: String = old
@@ -117,17 +137,17 @@ pub(crate) fn put(path: &Path, name: &str, password: &[u8]) -> Result<bool, Pass
     Ok(was_there)
 }
 
-fn user_of(line: &str) -> Result<Option<(&str, PasswordHash)>, &'static str> {
+fn user_of(line: &str) -> Result<Option<(&str, Credential)>, &'static str> {
     if line.trim().is_empty() || line.starts_with('#') {
         return Ok(None);
     }
     let (name, hash) = line.split_once(':').ok_or("this is not NAME:HASH")?;
     check_name(name)?;
-    let hash = PasswordHash::new(hash.trim_end())
-        .ok()
-        .filter(|hash| hash.algorithm == Ident::new_unwrap("argon2id") && hash.hash.is_some())
-        .ok_or("after the name stands no argon2id hash ($argon2id$…)")?;
-    Ok(Some((name, hash)))
+    let credential = Credential::parse(hash.trim_end()).ok_or(
+        "after the name stands no argon2id hash ($argon2id$…) and no SCRAM verifier \
+         (SCRAM-SHA-256$…)",
+    )?;
+    Ok(Some((name, credential)))
 }
 
 fn check_name(name: &str) -> Result<(), &'static str> {
@@ -171,10 +191,10 @@ mod tests {
     fn round_trip() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("passwords");
-        assert!(!put(&path, "alice", b"one").unwrap());
-        assert!(!put(&path, "Jürgen Ö", b"\xff\x00 binary").unwrap());
+        assert!(!put(&path, "alice", b"one", Kind::Argon2).unwrap());
+        assert!(!put(&path, "Jürgen Ö", b"\xff\x00 binary", Kind::Argon2).unwrap());
         fs::write(&path, format!("# ours\n\n{}", fs::read_to_string(&path).unwrap())).unwrap();
-        assert!(put(&path, "alice", b"two").unwrap());
+        assert!(put(&path, "alice", b"two", Kind::Argon2).unwrap());
 
         let passwords = Passwords::load(&path).unwrap();
         assert_eq!(passwords.len(), 2);
@@ -196,12 +216,16 @@ mod tests {
         let path = dir.path().join("passwords");
         assert!(Passwords::load(&path).unwrap_err().to_string().contains("flotilla passwd"));
         for name in ["", "a:b", "#a", "a\nb"] {
-            assert!(matches!(put(&path, name, b"x"), Err(PasswordFileError::Name { .. })));
+            let refused = put(&path, name, b"x", Kind::Argon2);
+            assert!(matches!(refused, Err(PasswordFileError::Name { .. })));
         }
-        assert!(matches!(put(&path, "a", b""), Err(PasswordFileError::EmptyPassword)));
+        let refused = put(&path, "a", b"", Kind::Argon2);
+        assert!(matches!(refused, Err(PasswordFileError::EmptyPassword)));
+        let refused = put(&path, "a\u{AD}b", b"x", Kind::Scram(scram::ITERATIONS));
+        assert!(matches!(refused, Err(PasswordFileError::Name { .. })));
         assert!(!path.exists());
 
-        put(&path, "a", b"x").unwrap();
+        put(&path, "a", b"x", Kind::Argon2).unwrap();
         let good = fs::read_to_string(&path).unwrap();
         for (line, reason) in [
             ("b", "NAME:HASH"),
@@ -213,6 +237,23 @@ mod tests {
             fs::write(&path, format!("{good}{line}\n")).unwrap();
             let refusal = Passwords::load(&path).unwrap_err().to_string();
             assert!(refusal.contains(":2: ") && refusal.contains(reason), "{line}: {refusal}");
+        }
+    }
+
+    /// One line serves both: who says the password, and who proves to know it.
+    #[test]
+    fn a_verifier_checks_passwords_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        put(&path, "alice", b"one", Kind::Argon2).unwrap();
+        put(&path, "bob", b"two", Kind::Scram(scram::ITERATIONS_MIN)).unwrap();
+        assert!(put(&path, "alice", b"one", Kind::Scram(scram::ITERATIONS_MIN)).unwrap());
+        let passwords = Passwords::load(&path).unwrap();
+        assert!(passwords.verify("alice", b"one") && passwords.verify("bob", b"two"));
+        assert!(!passwords.verify("bob", b"one") && !passwords.verify("eve", b"one"));
+        for name in ["bob", "eve"] {
+            let asked = passwords.converse(format!("n,,n={name},r=x").as_bytes(), None);
+            assert!(matches!(asked, Outcome::Challenge { .. }), "{name}");
         }
     }
 

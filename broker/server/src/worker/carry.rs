@@ -89,6 +89,7 @@ impl Worker {
                 Verdict::Check { username, password } => {
                     self.shared.checker.check(username, password, connection, &self.mailbox)
                 }
+                Verdict::Converse(exchange) => Some(self.shared.checker.converse(&exchange)),
             };
             if let Some(answer) = answer {
                 self.shard.identified(connection, answer, now, &mut self.turn);

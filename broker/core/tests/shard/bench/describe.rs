@@ -48,6 +48,10 @@ pub(crate) fn describe(packet: &Packet<'_>) -> String {
             ack.reason_codes.iter().map(flotilla_mqtt::ReasonCode::code).collect::<Vec<_>>()
         ),
         Packet::Disconnect(packet) => format!("DISCONNECT {:#04x}", packet.reason_code.code()),
+        Packet::Auth(auth) => {
+            let data = String::from_utf8_lossy(auth.authentication_data.unwrap_or_default());
+            format!("AUTH {:#04x} {data}", auth.reason_code.code())
+        }
         other => format!("{:?}", other.packet_type()),
     }
 }

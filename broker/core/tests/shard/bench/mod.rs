@@ -21,8 +21,8 @@ use flotilla_core::record::StoredSession;
 use flotilla_core::router::Router;
 use flotilla_core::shard::Shard;
 use flotilla_core::time::Now;
-use flotilla_core::turn::{Page, Question, Replay, Turn};
-use flotilla_mqtt::{Connect, Packet, Version, decode};
+use flotilla_core::turn::{Exchange, Page, Question, Replay, Turn};
+use flotilla_mqtt::{Connect, Packet, ReasonCode, Version, decode};
 
 /// A broker on the bench.
 pub(crate) struct Bench {
@@ -40,7 +40,7 @@ pub(crate) struct Bench {
     pages: VecDeque<(ShardId, Page)>,
     questions: VecDeque<(ShardId, Question)>,
     /// Answers the next question with no.
-    pub(crate) refuse_next: Option<flotilla_mqtt::ReasonCode>,
+    pub(crate) refuse_next: Option<ReasonCode>,
     /// Whether a turn's batch is committed at once.
     pub(crate) commits_at_once: bool,
     /// Whether what is committed is synced at once.
@@ -214,7 +214,10 @@ impl Bench {
         let Some((shard, question)) = self.questions.pop_front() else { return false };
         let answer = match self.refuse_next.take() {
             Some(reason_code) => Identification::Refused(reason_code),
-            None => Identification::Accepted { identity: question.username },
+            None => match question.exchange {
+                Some(exchange) => judged(&exchange),
+                None => Identification::Accepted { identity: question.username },
+            },
         };
         let at = usize::from(shard.0);
         self.shards[at].identified(question.connection, answer, self.now, &mut self.turns[at]);
@@ -451,6 +454,23 @@ impl Bench {
         }
         if has_written || !self.turns[at].is_empty() {
             self.end_turn(at);
+        }
+    }
+}
+
+/// A method of two steps: `me` and `you` are known.
+fn judged(exchange: &Exchange) -> Identification {
+    let data = exchange.data.as_deref().unwrap_or_default();
+    match exchange.kept.as_deref() {
+        None => Identification::Challenged { data: b"who?".to_vec(), kept: b"asked".to_vec() },
+        Some(kept) => {
+            assert_eq!(kept, b"asked");
+            match std::str::from_utf8(data) {
+                Ok(name @ ("me" | "you")) => {
+                    Identification::Authenticated { identity: name.into(), data: b"fine".to_vec() }
+                }
+                _ => Identification::Refused(ReasonCode::NotAuthorized),
+            }
         }
     }
 }

@@ -129,6 +129,16 @@ fn connections(serving: &Serving, report: &Report) {
             &[("outcome", outcome.name())],
         );
     }
+    for (outcome, count) in
+        [("accepted", core.reauthentications), ("refused", core.reauthentications_refused)]
+    {
+        count_by(
+            "flotilla_reauthentications_total",
+            "Connected clients that authenticated again (AUTH) by outcome; refused ones end.",
+            count,
+            &[("outcome", outcome)],
+        );
+    }
     for listener in &serving.listeners {
         let bind = listener.bind.to_string();
         let label = [("listener", bind.as_str())];
