@@ -10,6 +10,7 @@ use flotilla_mqtt::{
 use crate::{
     desk::{Desk, Watch},
     error::Error,
+    fleet::Target,
     link::Link,
 };
 
@@ -79,21 +80,20 @@ pub(crate) struct Client {
     pub(crate) publisher: Option<u32>,
     /// What the broker takes unacknowledged.
     pub(crate) receive_maximum: u16,
-    /// Whether it waits for PINGRESP.
-    pub(crate) is_pinging: bool,
+    /// What the broker asks for instead of what CONNECT said.
+    pub(crate) server_keep_alive_s: Option<u16>,
+    /// PINGRESP that are to come.
+    pub(crate) pings: u32,
 }
 
 impl Client {
     /// Says CONNECT.
-    pub(crate) fn new(
-        mut link: Link,
-        role: Role,
-        version: Version,
-        credentials: Option<&Credentials>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(mut link: Link, role: Role, target: &Target) -> Result<Self, Error> {
+        let (version, credentials) = (target.version, target.credentials.as_ref());
         let mut connect = Connect::new(version, &role.client_id);
         connect.clean_start = role.clean_start;
         connect.session_expiry_interval_s = role.session_expiry_interval_s;
+        connect.keep_alive_s = target.keep_alive_s;
         connect.username = credentials.map(|it| it.username.as_str());
         connect.password = credentials.map(|it| it.password.as_slice());
         Packet::Connect(connect).encode(version, link.out())?;
@@ -103,7 +103,8 @@ impl Client {
             phase: Phase::AwaitConnack,
             publisher: None,
             receive_maximum: u16::MAX,
-            is_pinging: false,
+            server_keep_alive_s: None,
+            pings: 0,
         })
     }
 
@@ -159,6 +160,7 @@ impl Client {
                     return Err(Error::Refused { client_id, reason });
                 }
                 self.receive_maximum = connack.properties.receive_maximum.unwrap_or(u16::MAX);
+                self.server_keep_alive_s = connack.properties.server_keep_alive_s;
                 self.subscribe(desk.version)
             }
             (Packet::Suback(suback), Phase::AwaitSuback(left)) => {
@@ -174,7 +176,7 @@ impl Client {
                 reason: disconnect.reason_code.text(),
             }),
             (Packet::Pingresp, _) => {
-                self.is_pinging = false;
+                self.pings = self.pings.saturating_sub(1);
                 Ok(())
             }
             (_, Phase::Left) => Ok(()),
@@ -188,7 +190,7 @@ impl Client {
 
     /// Says PINGREQ.
     pub(crate) fn ping(&mut self, version: Version) -> Result<(), Error> {
-        self.is_pinging = true;
+        self.pings += 1;
         Ok(Packet::Pingreq.encode(version, self.link.out())?)
     }
 

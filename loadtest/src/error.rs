@@ -35,6 +35,8 @@ pub(crate) enum Error {
     Silent { seconds: u64 },
     #[error("cannot start the broker '{name}' with '{command}': {reason}")]
     Broker { name: String, command: String, reason: String },
+    #[error("cannot make certificates for the brokers: {0}")]
+    Certificates(#[from] flotilla_certs::Error),
     #[error("cannot run '{arguments}' on '{name}': {reason}")]
     Scenario { name: String, arguments: String, reason: String },
     #[error("cannot read process {pid}: {source}. Is it running, and yours?")]

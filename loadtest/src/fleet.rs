@@ -18,6 +18,7 @@ use crate::{
     client::{Client, Credentials, Phase, Role},
     desk::Desk,
     error::Error,
+    keep_alive::KeepAlive,
     link::{Filled, Link, Scratch},
     tls::Tls,
 };
@@ -40,6 +41,8 @@ pub(crate) struct Target {
     pub(crate) tls: Option<Tls>,
     pub(crate) version: Version,
     pub(crate) credentials: Option<Credentials>,
+    /// 0: none.
+    pub(crate) keep_alive_s: u16,
 }
 
 /// The connections of a run.
@@ -50,6 +53,7 @@ pub(crate) struct Fleet {
     events: Events,
     clients: Vec<Option<Client>>,
     scratch: Scratch,
+    keep_alive: KeepAlive,
     /// To be opened: where they go, what they are to be.
     waiting: VecDeque<(usize, Role)>,
     opening: usize,
@@ -73,6 +77,7 @@ impl Fleet {
         let poll = Poll::new().map_err(|source| Error::System { what: "epoll", source })?;
         Ok(Self {
             desk: Desk::new(target.version, run_number()),
+            keep_alive: KeepAlive::new(target.keep_alive_s),
             target,
             poll,
             events: Events::with_capacity(EVENTS),
@@ -136,7 +141,7 @@ impl Fleet {
         client.ping(version)?;
         client.link.flush().map_err(|source| broken(client, address, source))?;
         let end = Instant::now() + READY_WITHIN;
-        while self.clients[number].as_ref().is_some_and(|client| client.is_pinging) {
+        while self.clients[number].as_ref().is_some_and(|client| client.pings > 0) {
             self.turn(WAIT)?;
             if Instant::now() > end {
                 return Err(Error::Silent { seconds: READY_WITHIN.as_secs() });
@@ -156,6 +161,7 @@ impl Fleet {
     /// When a connection ends that should not.
     pub(crate) fn turn(&mut self, wait: Duration) -> Result<(), Error> {
         self.open_more()?;
+        self.keep_alive()?;
         for at in 0..self.desk.paced.len() {
             self.desk.touch(self.desk.paced[at]);
         }
@@ -216,6 +222,18 @@ impl Fleet {
         Ok(())
     }
 
+    fn keep_alive(&mut self) -> Result<(), Error> {
+        let (version, address) = (self.target.version, self.target.address);
+        let due = self.keep_alive.due(self.clients.len());
+        for client in self.clients[due].iter_mut().flatten() {
+            if client.phase == Phase::Ready && !client.link.take_written() {
+                client.ping(version)?;
+                client.link.flush().map_err(|source| broken(client, address, source))?;
+            }
+        }
+        Ok(())
+    }
+
     fn open_more(&mut self) -> Result<(), Error> {
         while self.opening < OPENING_MAX {
             let Some((number, role)) = self.waiting.pop_front() else { return Ok(()) };
@@ -228,7 +246,7 @@ impl Fleet {
                 .register(link.source(), Token(number), interest)
                 .map_err(|source| Error::System { what: "epoll", source })?;
             let target = &self.target;
-            let client = Client::new(link, role, target.version, target.credentials.as_ref())?;
+            let client = Client::new(link, role, target)?;
             self.clients[number] = Some(client);
             self.opening += 1;
         }
@@ -278,6 +296,7 @@ impl Fleet {
         if was_opening && !client.phase.is_opening() {
             self.opening -= 1;
             self.readied += 1;
+            self.keep_alive.shorten(client.server_keep_alive_s);
             self.resumed += usize::from(client.link.is_resumed());
             if client.role.is_passing {
                 client.leave(self.target.version)?;

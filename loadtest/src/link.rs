@@ -26,6 +26,8 @@ pub(crate) struct Link {
     /// The front of a packet whose rest has not come.
     partial: Vec<u8>,
     is_open: bool,
+    /// Whether anything was written since that was last asked.
+    is_written: bool,
 }
 
 /// Room for one read of any connection.
@@ -78,7 +80,15 @@ impl Link {
         }
         let stream = TcpStream::from_std(socket.into());
         let tls = tls.map(Session::new).transpose()?.map(Box::new);
-        Ok(Self { stream, tls, out: Vec::new(), sent: 0, partial: Vec::new(), is_open: false })
+        Ok(Self {
+            stream,
+            tls,
+            out: Vec::new(),
+            sent: 0,
+            partial: Vec::new(),
+            is_open: false,
+            is_written: false,
+        })
     }
 
     pub(crate) const fn source(&mut self) -> &mut TcpStream {
@@ -93,6 +103,11 @@ impl Link {
     /// Bytes that wait to be sent.
     pub(crate) const fn backlog(&self) -> usize {
         self.out.len() - self.sent
+    }
+
+    /// Whether anything was written since the last time that this was asked.
+    pub(crate) const fn take_written(&mut self) -> bool {
+        std::mem::replace(&mut self.is_written, false)
     }
 
     /// Whether TLS began with a ticket of an earlier connection.
@@ -158,7 +173,10 @@ impl Link {
                 None => self.stream.write(rest),
             };
             match written {
-                Ok(len) => self.sent += len,
+                Ok(len) => {
+                    self.sent += len;
+                    self.is_written = true;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_for_later(&error) => return Ok(()),
                 Err(error) => return Err(error),

@@ -1,5 +1,7 @@
 //! Messages on stderr.
 
+use std::io::{self, IsTerminal};
+
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
 
@@ -33,7 +35,9 @@ pub(crate) fn start(level: Level, format: Format) {
     };
     let log = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
+        // Colours are for people.
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     match format {
         Format::Text => log.without_time().init(),

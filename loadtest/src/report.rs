@@ -168,3 +168,29 @@ impl Display for Phase {
         Ok(())
     }
 }
+
+#[cfg(test)]
+impl Report {
+    /// One phase, `flow`, of one message, at this cost.
+    pub(crate) fn example(cpu_s_per_million: f64) -> Self {
+        let phase = Phase {
+            name: "flow".into(),
+            seconds: 1.0,
+            unit: "deliveries".into(),
+            count: 1,
+            per_second: 1.0,
+            broker_cpu_s: Some(cpu_s_per_million / 1e6),
+            broker_cpu_s_per_million: Some(cpu_s_per_million),
+            tool_cpu_s: 0.0,
+            latency_us: None,
+        };
+        Self {
+            scenario: "p2p".into(),
+            setting: String::new(),
+            phases: vec![phase],
+            checks: Checks::default(),
+            memory: None,
+            is_interrupted: false,
+        }
+    }
+}

@@ -84,7 +84,13 @@ impl Run {
         let version = common.mqtt.into();
         let credentials = common.credentials()?;
         let tls = common.tls(is_resuming)?;
-        let target = Target { address: common.url.address, tls, version, credentials };
+        let target = Target {
+            address: common.url.address,
+            tls,
+            version,
+            credentials,
+            keep_alive_s: common.keep_alive,
+        };
         let payload_len = common.payload.max(STAMP_LEN);
         Ok(Self {
             fleet: Fleet::new(target, payload_len, stopped)?,

@@ -82,6 +82,9 @@ pub(crate) struct Common {
     /// No line of progress
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// Longest time in which a connection says nothing, then PINGREQ; 0s: it may be silent for ever
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = keep_alive)]
+    pub(crate) keep_alive: u16,
     /// User Name
     #[arg(long, requires = "password_file")]
     pub(crate) username: Option<String>,
@@ -163,6 +166,12 @@ fn payload(text: &str) -> Result<usize, String> {
     } else {
         Err(format!("it is to be {STAMP_LEN} or more, which is what a stamp takes"))
     }
+}
+
+/// Whole seconds.
+fn keep_alive(text: &str) -> Result<u16, String> {
+    let seconds = u16::try_from(time(text)?.as_secs());
+    seconds.map_err(|_| "it is to be 65535s or less".to_owned())
 }
 
 /// `500ms`, `5s`, `2m`.

@@ -5,31 +5,9 @@ use std::{
     str::FromStr,
 };
 
-/// What is below MQTT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
-    /// MQTT on TCP.
-    Tcp,
-    /// MQTT on TLS.
-    Tls,
-}
+use clap::ValueEnum;
 
-impl Scheme {
-    const ALL: [Self; 2] = [Self::Tcp, Self::Tls];
-
-    /// As it is written before `://`.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-        }
-    }
-
-    /// Whether it is encrypted.
-    pub(crate) const fn is_tls(self) -> bool {
-        matches!(self, Self::Tls)
-    }
-}
+use crate::scheme::Scheme;
 
 /// The broker.
 #[derive(Clone, Debug)]
@@ -48,7 +26,7 @@ impl FromStr for Url {
             format!("'{text}' is to be tcp://HOST:PORT or tls://HOST:PORT, as tcp://127.0.0.1:1883")
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
-        let scheme = Scheme::ALL.into_iter().find(|it| it.name() == scheme).ok_or_else(wrong)?;
+        let scheme = Scheme::from_str(scheme, false).map_err(|_| wrong())?;
         let mut addresses = rest
             .to_socket_addrs()
             .map_err(|error| format!("'{rest}' is no host with a port: {error}"))?;

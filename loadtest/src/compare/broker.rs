@@ -1,7 +1,7 @@
-//! A broker as a process: how it is started, that it is ready, that it ends.
+//! A broker as a process: that it is ready, that it ends.
 
 use std::{
-    env, fs,
+    fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
@@ -11,7 +11,14 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{compare::pin, error::Error};
+use crate::{
+    compare::{
+        case::Setup,
+        pin,
+        recipe::{Places, Recipe},
+    },
+    error::Error,
+};
 
 /// How long a broker may take until its port accepts.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -20,76 +27,38 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether it is so far.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How to start one.
-#[derive(Clone, Debug)]
-pub(crate) struct Recipe {
-    pub(crate) name: String,
-    command: String,
-    /// A file that it needs: name in {dir}, text.
-    file: Option<(&'static str, &'static str)>,
-    /// Added to each scenario.
-    pub(crate) arguments: &'static [&'static str],
+/// A broker that runs. Dropped, it is ended.
+pub(crate) struct Broker {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    /// Removed behind it.
+    _dir: TempDir,
 }
 
-const FLOTILLA_TOML: &str = "[[listener]]\nbind = \"tcp://127.0.0.1:{port}\"\n\
-    [ops]\nbind = \"http://127.0.0.1:0\"\n[session]\nqueue_messages_max = 2000000\n\
-    queue_bytes_max = \"1GiB\"\n";
-const MOSQUITTO_CONF: &str = "listener {port} 127.0.0.1\nallow_anonymous true\n\
-    max_queued_messages 0\n";
-const RUMQTTD_TOML: &str = "id = 0\n[router]\nid = 0\nmax_connections = 20000\n\
-    max_outgoing_packet_count = 200\nmax_segment_size = 104857600\nmax_segment_count = 10\n\
-    [v4.1]\nname = \"v4-1\"\nlisten = \"127.0.0.1:{port}\"\nnext_connection_delay_ms = 0\n\
-    [v4.1.connections]\nconnection_timeout_ms = 60000\nmax_payload_size = 1048576\n\
-    max_inflight_count = 500\ndynamic_filters = true\n";
-
-impl Recipe {
-    /// # Errors
-    /// When it is neither NAME=COMMAND nor the name of one that is known.
-    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        if let Some((name, command)) = text.split_once('=') {
-            let (name, command) = (name.to_owned(), command.to_owned());
-            return Ok(Self { name, command, file: None, arguments: &[] });
-        }
-        let (command, file, arguments): (_, _, &[&str]) = match text {
-            "flotilla" => {
-                let command = "--config {dir}/flotilla.toml --data {dir}/flotilla-data";
-                (format!("{} {command}", beside("flotilla")), ("flotilla.toml", FLOTILLA_TOML), &[])
-            }
-            "mosquitto" => {
-                let command = "mosquitto -c {dir}/mosquitto.conf".to_owned();
-                (command, ("mosquitto.conf", MOSQUITTO_CONF), &[])
-            }
-            "rumqttd" => {
-                let command = "rumqttd --config {dir}/rumqttd.toml".to_owned();
-                (command, ("rumqttd.toml", RUMQTTD_TOML), &["--mqtt", "3.1.1"])
-            }
-            _ => {
-                let reason = format!(
-                    "'{text}' is neither NAME=COMMAND nor one of flotilla, mosquitto, rumqttd"
-                );
-                return Err(Error::Usage { option: "--broker", reason });
-            }
-        };
-        Ok(Self { name: text.to_owned(), command, file: Some(file), arguments })
-    }
-
-    /// Starts it on a free port of the loopback and waits until that accepts.
+impl Broker {
+    /// Starts it on a free port of the loopback and waits until that accepts. In `certificates` are
+    /// those of the broker.
     ///
     /// # Errors
     /// When it ends, or does not accept in time.
-    pub(crate) fn start(&self, is_pinned: bool) -> Result<Broker, Error> {
+    pub(crate) fn start(
+        recipe: &Recipe,
+        setup: Setup,
+        certificates: &Path,
+        is_pinned: bool,
+    ) -> Result<Self, Error> {
         let failed = |reason: String| Error::Broker {
-            name: self.name.clone(),
-            command: self.command.clone(),
+            name: recipe.name.clone(),
+            command: recipe.command.clone(),
             reason,
         };
         let dir = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
         let port = free_port().map_err(|error| failed(error.to_string()))?;
-        if let Some((name, text)) = self.file {
-            fs::write(dir.path().join(name), fill(text, port, dir.path()))
-                .map_err(|error| failed(error.to_string()))?;
+        let places = Places { port, dir: dir.path(), certificates, setup };
+        if let Some((name, text)) = recipe.file(&places) {
+            fs::write(dir.path().join(name), text).map_err(|error| failed(error.to_string()))?;
         }
-        let command = fill(&self.command, port, dir.path());
+        let command = places.fill(&recipe.command);
         let mut words = command.split_whitespace();
         let program = words.next().ok_or_else(|| failed("the command is empty".into()))?;
         let mut command = Command::new(program);
@@ -101,7 +70,7 @@ impl Recipe {
         pin::to(is_pinned.then_some(pin::TOOL))?;
         let child = child.map_err(|error| failed(error.to_string()))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut broker = Broker { child, address, _dir: dir };
+        let mut broker = Self { child, address, _dir: dir };
         let end = Instant::now() + READY_WITHIN;
         while TcpStream::connect(address).is_err() {
             if let Ok(Some(status)) = broker.child.try_wait() {
@@ -114,17 +83,7 @@ impl Recipe {
         }
         Ok(broker)
     }
-}
 
-/// A broker that runs. Dropped, it is ended.
-pub(crate) struct Broker {
-    child: Child,
-    pub(crate) address: SocketAddr,
-    /// Removed behind it.
-    _dir: TempDir,
-}
-
-impl Broker {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -148,21 +107,8 @@ impl Drop for Broker {
     }
 }
 
-fn fill(text: &str, port: u16, dir: &Path) -> String {
-    text.replace("{port}", &port.to_string()).replace("{dir}", &dir.to_string_lossy())
-}
-
 fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-/// The program of this name beside this one, else the one that the shell would find.
-fn beside(name: &str) -> String {
-    let beside = env::current_exe().ok().map(|path| path.with_file_name(name));
-    match beside.filter(|path| path.is_file()) {
-        Some(path) => path.to_string_lossy().into_owned(),
-        None => name.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -170,17 +116,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_has_a_name() {
-        let recipe = Recipe::parse("mine=/bin/broker --port={port} {dir}/x").unwrap();
-        assert_eq!(recipe.name, "mine");
-        let filled = fill(&recipe.command, 1884, Path::new("/tmp/a"));
-        assert_eq!(filled, "/bin/broker --port=1884 /tmp/a/x");
-        assert!(Recipe::parse("unknown").is_err());
-    }
-
-    #[test]
     fn what_ends_at_once_is_told() {
-        let ended = Recipe::parse("false=false").unwrap().start(false).err().unwrap();
+        let recipe = Recipe::parse("false=false {port}").unwrap();
+        let ended = Broker::start(&recipe, Setup::default(), Path::new(""), false).err().unwrap();
         assert!(ended.to_string().contains("it ended with"), "{ended}");
     }
 }

@@ -2,9 +2,13 @@
 
 use std::{fs, path::Path};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, report::Report};
+use crate::{
+    compare::case::{Case, Setup},
+    error::Error,
+    report::Report,
+};
 
 /// The phase that most scenarios measure.
 const FLOW: &str = "flow";
@@ -13,31 +17,69 @@ const FLOW: &str = "flow";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    goal: Vec<Goal>,
+    /// Options that are added to each scenario.
+    #[serde(default)]
+    arguments: String,
+    goal: Vec<Written>,
 }
 
-/// One figure of one scenario.
-#[derive(Clone, Debug, Deserialize)]
+/// A goal as it stands in the file.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Goal {
-    /// For people.
-    pub(crate) name: String,
-    /// Scenario with its options.
-    pub(crate) arguments: String,
-    /// Name of the phase, `flow` if it is left out.
+struct Written {
+    name: String,
+    arguments: String,
+    #[serde(default)]
+    setup: Setup,
     phase: Option<String>,
     figure: Figure,
     goal: f64,
+    against: Option<String>,
+    than: Option<Than>,
+}
+
+/// What the figure is divided by: the same figure of another case.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Than {
+    arguments: String,
+    #[serde(default)]
+    setup: Setup,
+}
+
+/// One figure of one case.
+#[derive(Clone, Debug)]
+pub(crate) struct Goal {
+    /// For people.
+    pub(crate) name: String,
+    pub(crate) case: Case,
+    phase: String,
+    pub(crate) figure: Figure,
+    pub(crate) goal: f64,
+    pub(crate) measure: Measure,
+}
+
+/// What a figure is measured by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// Itself.
+    Absolute,
+    /// The same figure of the broker of this name: how many times better.
+    Against(String),
+    /// The same figure of another case: how many times as much.
+    Than(Case),
 }
 
 /// Which figure of a phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Figure {
     /// CPU seconds of the broker per million.
     Cpu,
     /// Of what the phase counts, a second.
     Rate,
+    /// Of what the phase counts, a second of the broker's CPU: what a core of its own would do.
+    CoreRate,
     /// Median latency in microseconds.
     P50,
     /// The latency that one in a hundred exceeds, in microseconds.
@@ -57,36 +99,71 @@ pub(crate) fn read(file: &Path) -> Result<Vec<Goal>, Error> {
     parse(&text).map_err(|error| wrong(format!("in '{}': {error}", file.display())))
 }
 
-fn parse(text: &str) -> Result<Vec<Goal>, toml::de::Error> {
-    toml::from_str(text).map(|file: File| file.goal)
+fn parse(text: &str) -> Result<Vec<Goal>, String> {
+    let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    let case = |arguments: String, setup| {
+        let arguments = format!("{arguments} {}", file.arguments).trim().to_owned();
+        Case { arguments, setup }
+    };
+    let goal = |written: Written| {
+        let measure = match (written.against, written.than) {
+            (None, None) => Measure::Absolute,
+            (Some(broker), None) => Measure::Against(broker),
+            (None, Some(than)) => Measure::Than(case(than.arguments, than.setup)),
+            (Some(_), Some(_)) => {
+                return Err(format!("'{}' has both 'against' and 'than'", written.name));
+            }
+        };
+        Ok(Goal {
+            name: written.name,
+            case: case(written.arguments, written.setup),
+            phase: written.phase.unwrap_or_else(|| FLOW.to_owned()),
+            figure: written.figure,
+            goal: written.goal,
+            measure,
+        })
+    };
+    file.goal.into_iter().map(goal).collect()
 }
 
 impl Goal {
+    /// The cases that it looks at.
+    pub(crate) fn cases(&self) -> impl Iterator<Item = &Case> {
+        let than = match &self.measure {
+            Measure::Than(case) => Some(case),
+            Measure::Absolute | Measure::Against(_) => None,
+        };
+        // What it is measured by comes first, so that the two are beside each other in time.
+        than.into_iter().chain([&self.case])
+    }
+
     /// The median of its figure in these reports; `None` where none has it.
     pub(crate) fn median(&self, reports: &[Report]) -> Option<f64> {
         median(reports.iter().filter_map(|report| self.figure(report)).collect())
     }
 
-    /// Whether this is good enough.
-    pub(crate) fn is_reached(&self, figure: f64) -> bool {
-        match self.figure {
-            Figure::Rate => figure >= self.goal,
-            Figure::Cpu | Figure::P50 | Figure::P99 | Figure::Bytes => figure <= self.goal,
+    /// Whether more is better.
+    pub(crate) const fn is_at_least(&self) -> bool {
+        match self.measure {
+            Measure::Absolute => matches!(self.figure, Figure::Rate | Figure::CoreRate),
+            Measure::Against(_) => true,
+            Measure::Than(_) => false,
         }
     }
 
-    /// The goal as a person writes it.
-    pub(crate) fn text(&self) -> String {
-        let sign = if self.figure == Figure::Rate { "≥" } else { "≤" };
-        format!("{sign} {}", self.goal)
+    /// Whether this is good enough.
+    pub(crate) fn is_reached(&self, figure: f64) -> bool {
+        if self.is_at_least() { figure >= self.goal } else { figure <= self.goal }
     }
 
     fn figure(&self, report: &Report) -> Option<f64> {
-        let wanted = self.phase.as_deref().unwrap_or(FLOW);
-        let phase = report.phases.iter().find(|phase| phase.name == wanted)?;
+        let phase = report.phases.iter().find(|phase| phase.name == self.phase)?;
         match self.figure {
             Figure::Cpu => phase.broker_cpu_s_per_million,
             Figure::Rate => Some(phase.per_second),
+            Figure::CoreRate => {
+                phase.broker_cpu_s.filter(|cpu_s| *cpu_s > 0.0).map(|it| phase.count as f64 / it)
+            }
             Figure::P50 => phase.latency_us.map(|it| it.p50),
             Figure::P99 => phase.latency_us.map(|it| it.p99),
             Figure::Bytes => report.memory.as_ref()?.bytes_each,
@@ -103,37 +180,16 @@ pub(crate) fn median(mut figures: Vec<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Checks, Phase};
-
-    fn report(cpu: f64) -> Report {
-        let phase = Phase {
-            name: "flow".into(),
-            seconds: 1.0,
-            unit: "deliveries".into(),
-            count: 1,
-            per_second: 1.0 / cpu,
-            broker_cpu_s: Some(cpu),
-            broker_cpu_s_per_million: Some(cpu),
-            tool_cpu_s: 0.0,
-            latency_us: None,
-        };
-        Report {
-            scenario: "p2p".into(),
-            setting: String::new(),
-            phases: vec![phase],
-            checks: Checks::default(),
-            memory: None,
-            is_interrupted: false,
-        }
-    }
 
     #[test]
     fn the_median_decides() {
-        let goals = "[[goal]]\nname = 'a'\narguments = 'p2p'\nfigure = 'cpu'\ngoal = 0.4\n\
-                     [[goal]]\nname = 'b'\narguments = 'p2p'\nfigure = 'rate'\ngoal = 2\n\
+        let goals = "arguments = '--duration 2s'\n\
+                     [[goal]]\nname = 'a'\narguments = 'p2p'\nfigure = 'cpu'\ngoal = 0.4\n\
+                     [[goal]]\nname = 'b'\narguments = 'p2p'\nfigure = 'core-rate'\ngoal = 2\n\
                      [[goal]]\nname = 'c'\narguments = 'p2p'\nfigure = 'bytes'\ngoal = 2\n";
         let goals = parse(goals).unwrap();
-        let reports = [report(0.9), report(0.3), report(0.4)];
+        let reports = [0.9, 0.3, 0.4].map(Report::example);
+        assert_eq!(goals[0].case.arguments, "p2p --duration 2s");
         assert_eq!(goals[0].median(&reports), Some(0.4));
         assert!(goals[0].is_reached(0.4) && !goals[0].is_reached(0.41));
         assert!(goals[1].is_reached(2.5) && !goals[1].is_reached(1.9));
@@ -141,8 +197,22 @@ mod tests {
     }
 
     #[test]
+    fn a_goal_is_measured_by_one_thing() {
+        let goal = "[[goal]]\nname = 'a'\narguments = 'p2p'\nfigure = 'cpu'\ngoal = 2\n";
+        let against = format!("{goal}against = 'mosquitto'\n");
+        let parsed = parse(&against).unwrap();
+        assert!(parsed[0].is_reached(2.1) && !parsed[0].is_reached(1.9));
+        let than = format!("{goal}than = {{ arguments = 'rate' }}\n");
+        let parsed = parse(&than).unwrap();
+        assert!(parsed[0].is_reached(1.9) && !parsed[0].is_reached(2.1));
+        assert_eq!(parsed[0].cases().count(), 2);
+        let both = format!("{against}than = {{ arguments = 'rate' }}\n");
+        assert!(parse(&both).unwrap_err().contains("both"));
+    }
+
+    #[test]
     fn the_goals_of_this_repository_can_be_read() {
         let goals = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("goals.toml")).unwrap();
-        assert!(goals.iter().any(|goal| goal.arguments == "p2p"));
+        assert!(goals.iter().any(|goal| goal.case.arguments.starts_with("p2p")));
     }
 }

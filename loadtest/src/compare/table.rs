@@ -61,9 +61,10 @@ impl Table {
 
 impl Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.rows.iter().map(|row| row.scenario.len()).max().unwrap_or(0).max(8);
         writeln!(
             f,
-            "{:28} {:9} {:12} {:>9} {:>7} {:>11} {:>9} {:>9} {:>7}",
+            "{:width$} {:9} {:12} {:>9} {:>7} {:>11} {:>9} {:>9} {:>7}",
             "scenario",
             "phase",
             "broker",
@@ -81,7 +82,7 @@ impl Display for Table {
         for row in &self.rows {
             writeln!(
                 f,
-                "{:28} {:9} {:12} {:>9} {:>7} {:>11.0} {:>9} {:>9} {:>7}",
+                "{:width$} {:9} {:12} {:>9} {:>7} {:>11.0} {:>9} {:>9} {:>7}",
                 row.scenario,
                 row.phase,
                 row.broker,
@@ -103,20 +104,9 @@ mod tests {
 
     #[test]
     fn the_first_broker_is_the_measure() {
-        let report = |cpu: f64| -> Report {
-            let json = format!(
-                "{{\"scenario\":\"p2p\",\"setting\":\"\",\"phases\":[{{\"name\":\"flow\",\
-                 \"seconds\":1,\"unit\":\"deliveries\",\"count\":5,\"per_second\":5,\
-                 \"broker_cpu_s\":1,\"broker_cpu_s_per_million\":{cpu},\"tool_cpu_s\":1,\
-                 \"latency_us\":null}}],\"checks\":{{\"sent\":1,\"acknowledged\":0,\"refused\":0,\
-                 \"delivered\":0,\"lost\":1,\"duplicated\":0,\"reordered\":0,\"foreign\":0}},\
-                 \"memory\":null,\"is_interrupted\":false}}"
-            );
-            serde_json::from_str(&json).unwrap()
-        };
         let mut table = Table::default();
-        let one = ("one".to_owned(), vec![report(0.5), report(9.0), report(0.4)]);
-        table.add("p2p", &[one, ("two".to_owned(), vec![report(2.0)])]);
+        let one = ("one".to_owned(), [0.5, 9.0, 0.4].map(Report::example).to_vec());
+        table.add("p2p", &[one, ("two".to_owned(), vec![Report::example(2.0)])]);
         assert_eq!(table.rows[0].ratio, Some(1.0));
         assert_eq!(table.rows[1].ratio, Some(4.0));
         assert!(table.to_string().contains("two"));

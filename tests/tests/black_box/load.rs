@@ -141,6 +141,46 @@ fn brokers_are_compared_side_by_side() {
 }
 
 #[test]
+fn goals_decide_the_exit_code() {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let run = |goals: &str, arguments: &[&str]| {
+        let file = dir.path().join("goals.toml");
+        std::fs::write(&file, goals).expect("it can be written");
+        let output = Command::new(program("flotilla-load"))
+            .args(["compare", "--no-pin", "--rounds", "1", "--broker", "flotilla", "--goals"])
+            .arg(&file)
+            .args(arguments)
+            .output()
+            .expect("the program starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let goal = |name: &str, goal: u32, more: &str| {
+        format!(
+            "[[goal]]\nname = '{name}'\narguments = 'p2p --pairs 2'\nfigure = 'rate'\n\
+             goal = {goal}\n{more}\n"
+        )
+    };
+    let easy = goal("easy", 1, "setup = { transport = 'tls', workers = 2, sync = 'always' }");
+    let same = goal("same", 1_000, "than = { arguments = 'p2p --pairs 1' }");
+    let hard = goal("hard", 4_000_000_000, "");
+    let elsewhere = goal("elsewhere", 1, "against = 'mosquitto'");
+    let all = format!("arguments = '--messages 500'\n{easy}{same}{hard}{elsewhere}");
+
+    let (code, table, log) = run(&all, &[]);
+    assert_eq!(code, Some(1), "{table}{log}");
+    assert!(table.contains("2 of 4 goals reached"), "{table}{log}");
+    assert!(table.contains("NOT reached") && table.contains("NOT measured"), "{table}{log}");
+    let (code, table, log) = run(&all, &["--only", "easy,same"]);
+    assert_eq!(code, Some(0), "{table}{log}");
+    let (code, json, log) = run(&all, &["--only", "hard", "--json"]);
+    assert_eq!(code, Some(1), "{json}{log}");
+    assert!(json.contains("\"is_reached\": false"), "{json}{log}");
+    let (code, _, log) = run(&all, &["--only", "nothing"]);
+    assert_eq!(code, Some(2), "{log}");
+}
+
+#[test]
 fn without_a_broker_it_says_what_to_do() {
     // Nobody listens on port 1 of this address.
     let output = Command::new(program("flotilla-load"))
