@@ -18,8 +18,17 @@ const LONGER: &[(&str, usize, &str)] = &[
     ("broker/core/tests/shard/rules.rs", 800, "dialogues, one a rule"),
 ];
 /// Where the packages are.
-const PACKAGES: &[&str] =
-    &["broker/mqtt", "broker/core", "broker/store", "broker/server", "certs", "loadtest", "tests"];
+const PACKAGES: &[&str] = &[
+    "broker/mqtt",
+    "broker/core",
+    "broker/store",
+    "broker/server",
+    "certs",
+    "loadtest",
+    // Before the package that it lies in.
+    "tests/sim",
+    "tests",
+];
 /// Words that say nothing about what is in a file.
 const NAMES_NEVER: &[&str] =
     &["manager", "handler", "helper", "helpers", "util", "utils", "common", "misc", "data", "info"];
@@ -75,6 +84,7 @@ fn sources(directories: &[&str]) -> Vec<Source> {
     }
     assert!(!found.is_empty(), "{directories:?}");
     found.sort_by(|one, other| one.path.cmp(&other.path));
+    found.dedup_by(|one, other| one.path == other.path);
     found
 }
 

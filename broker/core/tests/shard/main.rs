@@ -1,7 +1,6 @@
 //! Shards on a bench: rules, faults, chaos, simulation.
 
 mod authenticate;
-mod bench;
 mod bounds;
 mod chaos;
 mod cleaned;
@@ -12,3 +11,5 @@ mod refused;
 mod rules;
 mod shared;
 mod simulation;
+
+use sim::bench;

@@ -7,28 +7,33 @@ use flotilla_mqtt::{
 
 use super::{Bench, Wire};
 
-pub(crate) const CONNACK: &str = "CONNACK 0x00 present=false";
-pub(crate) const RESUMED: &str = "CONNACK 0x00 present=true";
+/// The answer to a client without a session.
+pub const CONNACK: &str = "CONNACK 0x00 present=false";
+/// The answer to a client with one.
+pub const RESUMED: &str = "CONNACK 0x00 present=true";
 
-pub(crate) fn id(number: u16) -> PacketId {
+/// A Packet Identifier.
+pub fn id(number: u16) -> PacketId {
     PacketId::new(number).expect("not 0")
 }
 
 /// A connection without a session that outlives it.
-pub(crate) fn clean(b: &mut Bench, client_id: &str) -> Wire {
+pub fn clean(b: &mut Bench, client_id: &str) -> Wire {
     let wire = b.connect(0, Connect::new(Version::V5, client_id));
     assert_eq!(b.next(wire), CONNACK);
     wire
 }
 
-pub(crate) fn persistent(client_id: &str, expiry_interval_s: u32) -> Connect<'_> {
+/// CONNECT of a client that keeps its session.
+pub fn persistent(client_id: &str, expiry_interval_s: u32) -> Connect<'_> {
     let mut connect = Connect::new(Version::V5, client_id);
     connect.clean_start = false;
     connect.session_expiry_interval_s = expiry_interval_s;
     connect
 }
 
-pub(crate) fn subscribe_with(b: &mut Bench, wire: Wire, id: Option<u32>, wishes: &[Requested<'_>]) {
+/// SUBSCRIBE, whatever comes of it.
+pub fn subscribe_with(b: &mut Bench, wire: Wire, id: Option<u32>, wishes: &[Requested<'_>]) {
     b.send(
         wire,
         &Packet::Subscribe(Subscribe {
@@ -40,35 +45,27 @@ pub(crate) fn subscribe_with(b: &mut Bench, wire: Wire, id: Option<u32>, wishes:
     );
 }
 
-pub(crate) fn subscribe(b: &mut Bench, wire: Wire, filter: &str, qos: QoS) {
+/// SUBSCRIBE to one filter, which is granted.
+pub fn subscribe(b: &mut Bench, wire: Wire, filter: &str, qos: QoS) {
     let options = SubscriptionOptions::new(qos);
     subscribe_with(b, wire, None, &[Requested { filter, options }]);
     assert_eq!(b.next(wire), format!("SUBACK #1 [{}]", qos.bits()));
 }
 
-pub(crate) fn publish<'a>(
-    topic: &'a str,
-    payload: &'a str,
-    qos: QoS,
-    packet_id: u16,
-) -> Publish<'a> {
+/// A PUBLISH; Packet Identifier 0: none.
+pub fn publish<'a>(topic: &'a str, payload: &'a str, qos: QoS, packet_id: u16) -> Publish<'a> {
     let mut publish = Publish::new(topic, payload.as_bytes());
     publish.qos = qos;
     publish.packet_id = PacketId::new(packet_id);
     publish
 }
 
-pub(crate) fn send(
-    b: &mut Bench,
-    wire: Wire,
-    topic: &str,
-    payload: &str,
-    qos: QoS,
-    packet_id: u16,
-) {
+/// Sends a PUBLISH.
+pub fn send(b: &mut Bench, wire: Wire, topic: &str, payload: &str, qos: QoS, packet_id: u16) {
     b.send(wire, &Packet::Publish(publish(topic, payload, qos, packet_id)));
 }
 
-pub(crate) fn puback(b: &mut Bench, wire: Wire, number: u16) {
+/// Sends a PUBACK.
+pub fn puback(b: &mut Bench, wire: Wire, number: u16) {
     b.send(wire, &Packet::Puback(Ack::new(id(number), ReasonCode::Success)));
 }

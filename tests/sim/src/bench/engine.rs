@@ -11,18 +11,18 @@ use flotilla_mqtt::{PacketId, topic};
 
 /// What has been submitted, what is written, and what of it is synced.
 #[derive(Debug, Default)]
-pub(crate) struct TestEngine {
+pub struct TestEngine {
     submitted: VecDeque<Batch>,
     written: Stored,
     /// Batches that a power cut takes, in order.
     unsynced: VecDeque<Batch>,
     synced: Stored,
     /// Sessions that were to hear of a commit, over all messages.
-    pub(crate) targets: usize,
+    pub targets: usize,
     /// What is below was cleaned.
     begin: Position,
     /// Syncs that somebody asked for.
-    pub(crate) syncs: usize,
+    pub syncs: usize,
 }
 
 /// What a store holds.
@@ -34,20 +34,23 @@ struct Stored {
 }
 
 impl TestEngine {
-    pub(crate) fn submit(&mut self, batch: Batch) {
+    /// Takes a batch.
+    pub fn submit(&mut self, batch: Batch) {
         self.submitted.push_back(batch);
     }
 
-    pub(crate) fn submissions(&self) -> usize {
+    /// Batches that are not written.
+    pub fn submissions(&self) -> usize {
         self.submitted.len()
     }
 
-    pub(crate) fn log(&self) -> &[Message] {
+    /// Everything that is written, from position 1.
+    pub fn log(&self) -> &[Message] {
         &self.written.log
     }
 
     /// Cleans the log below `begin`; so many messages were owed to these sessions. That is synced.
-    pub(crate) fn clean(&mut self, begin: Position, owed: &[Overtaken]) {
+    pub fn clean(&mut self, begin: Position, owed: &[Overtaken]) {
         self.begin = begin;
         for overtaken in owed {
             for stored in [&mut self.written, &mut self.synced] {
@@ -59,12 +62,12 @@ impl TestEngine {
     }
 
     /// The position the next message will get.
-    pub(crate) fn end(&self) -> Position {
+    pub fn end(&self) -> Position {
         self.written.end()
     }
 
     /// Writes up to `batches` batches as one group.
-    pub(crate) fn commit(&mut self, batches: usize) -> Vec<(Batch, Position)> {
+    pub fn commit(&mut self, batches: usize) -> Vec<(Batch, Position)> {
         let count = batches.min(self.submitted.len());
         let group: Vec<_> = self.submitted.drain(..count).collect();
         let write = |batch: Batch| {
@@ -78,13 +81,13 @@ impl TestEngine {
     }
 
     /// Whether somebody waits for a sync.
-    pub(crate) fn needs_sync(&self) -> bool {
+    pub fn needs_sync(&self) -> bool {
         self.unsynced.iter().any(|batch| batch.needs_sync)
     }
 
     /// Syncs the first `batches` of those that are written. For each shard with a batch among them
     /// that asks for it, the last such batch.
-    pub(crate) fn sync(&mut self, batches: usize) -> BTreeMap<ShardId, Ticket> {
+    pub fn sync(&mut self, batches: usize) -> BTreeMap<ShardId, Ticket> {
         let mut told = BTreeMap::new();
         let count = batches.min(self.unsynced.len());
         for batch in self.unsynced.drain(..count) {
@@ -98,7 +101,7 @@ impl TestEngine {
     }
 
     /// The end of the process: what was not written is gone.
-    pub(crate) fn crash(&mut self) -> (Vec<StoredSession>, Vec<Message>) {
+    pub fn crash(&mut self) -> (Vec<StoredSession>, Vec<Message>) {
         self.submitted.clear();
         // The next start syncs what it finds.
         self.sync(usize::MAX);
@@ -106,7 +109,7 @@ impl TestEngine {
     }
 
     /// Of what was not synced only the first `kept` batches are left.
-    pub(crate) fn power_cut(&mut self, kept: usize) -> (Vec<StoredSession>, Vec<Message>) {
+    pub fn power_cut(&mut self, kept: usize) -> (Vec<StoredSession>, Vec<Message>) {
         self.submitted.clear();
         self.sync(kept);
         self.unsynced.clear();
@@ -122,7 +125,8 @@ impl TestEngine {
         (sessions.values().cloned().collect(), retained.values().cloned().collect())
     }
 
-    pub(crate) fn replay(&self, replay: &Replay) -> Page {
+    /// Reads a page of what is written.
+    pub fn replay(&self, replay: &Replay) -> Page {
         let mut page = Page {
             session: replay.session,
             number: replay.number,
@@ -153,7 +157,8 @@ impl TestEngine {
         page
     }
 
-    pub(crate) fn session(&self, client_id: &str) -> Option<&StoredSession> {
+    /// A session as it is written.
+    pub fn session(&self, client_id: &str) -> Option<&StoredSession> {
         self.written.sessions.get(client_id)
     }
 }

@@ -3,7 +3,7 @@
 use flotilla_mqtt::Packet;
 
 /// A packet in few words, for comparisons.
-pub(crate) fn describe(packet: &Packet<'_>) -> String {
+pub fn describe(packet: &Packet<'_>) -> String {
     let id = |packet_id: Option<flotilla_mqtt::PacketId>| {
         packet_id.map_or(String::new(), |packet_id| format!(" #{}", packet_id.get()))
     };

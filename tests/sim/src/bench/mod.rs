@@ -1,14 +1,14 @@
 //! Drives shards by hand: sockets are byte queues, the engine is a list, time is a number.
 
 mod describe;
-pub(crate) mod dialogue;
-pub(crate) mod dice;
-pub(crate) mod engine;
+pub mod dialogue;
+pub mod dice;
+pub mod engine;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-pub(crate) use describe::describe;
+pub use describe::describe;
 
 use engine::TestEngine;
 use flotilla_core::connection::{Identification, Peer};
@@ -25,30 +25,41 @@ use flotilla_core::turn::{Exchange, Page, Question, Replay, Turn};
 use flotilla_mqtt::{Connect, Packet, ReasonCode, Version, decode};
 
 /// A broker on the bench.
-pub(crate) struct Bench {
-    pub(crate) shards: Vec<Shard>,
+pub struct Bench {
+    /// The shards, by number.
+    pub shards: Vec<Shard>,
     turns: Vec<Turn>,
-    pub(crate) router: Router,
-    pub(crate) engine: TestEngine,
-    pub(crate) limits: Arc<Limits>,
+    /// Shared by them.
+    pub router: Router,
+    /// Where they store.
+    pub engine: TestEngine,
+    /// In force.
+    pub limits: Arc<Limits>,
     durability: Arc<Durability>,
-    pub(crate) now: Now,
+    /// What the clocks say.
+    pub now: Now,
     sockets: Vec<Socket>,
-    mail: VecDeque<(ShardId, Mail)>,
+    /// Sockets that are open.
+    wires: HashMap<(ShardId, ConnectionKey), Wire>,
+    /// From, to.
+    mail: VecDeque<(ShardId, ShardId, Mail)>,
     reports: VecDeque<(ShardId, Report)>,
     replays: VecDeque<(ShardId, Replay)>,
     pages: VecDeque<(ShardId, Page)>,
     questions: VecDeque<(ShardId, Question)>,
     /// Answers the next question with no.
-    pub(crate) refuse_next: Option<ReasonCode>,
+    pub refuse_next: Option<ReasonCode>,
     /// Whether a turn's batch is committed at once.
-    pub(crate) commits_at_once: bool,
+    pub commits_at_once: bool,
     /// Whether what is committed is synced at once.
-    pub(crate) syncs_at_once: bool,
+    pub syncs_at_once: bool,
     /// Events gather in one turn.
-    pub(crate) holds_turn: bool,
+    pub holds_turn: bool,
     /// No socket takes anything.
-    pub(crate) is_stuffed: bool,
+    pub is_stuffed: bool,
+    /// Writes and syncs fail: what is written all the same is reported when that has passed.
+    is_failing: bool,
+    unreported: VecDeque<(ShardId, Report)>,
 }
 
 /// The far end of a socket.
@@ -63,6 +74,26 @@ struct Socket {
     pending: Vec<u8>,
     is_paused: bool,
     is_open: bool,
+    /// Takes nothing more.
+    is_stuffed: bool,
+    /// Bytes in `inbox` of which the shard does not know that they were taken.
+    untaken: usize,
+}
+
+/// Who sends the mail that no shard sends.
+const ENGINE: ShardId = ShardId(u16::MAX);
+
+/// Takes one of them out, if there are any.
+fn take<T>(queue: &mut VecDeque<T>, nth: usize) -> Option<T> {
+    let len = queue.len();
+    (len > 0).then(|| queue.remove(nth % len)).flatten()
+}
+
+/// Where the oldest of the `nth` kind stands.
+fn oldest<T, K: PartialEq>(queue: &VecDeque<T>, kind: impl Fn(&T) -> K, nth: usize) -> usize {
+    let is_oldest = |at: &usize| queue.iter().take(*at).all(|it| kind(it) != kind(&queue[*at]));
+    let oldest: Vec<_> = (0..queue.len()).filter(is_oldest).collect();
+    if oldest.is_empty() { 0 } else { oldest[nth % oldest.len()] }
 }
 
 /// What the engine tells a shard.
@@ -72,18 +103,21 @@ enum Report {
 }
 
 /// A socket of the bench, by number.
-pub(crate) type Wire = usize;
+pub type Wire = usize;
 
 impl Bench {
-    pub(crate) fn new(shards: u16) -> Self {
+    /// So many shards with the usual limits.
+    pub fn new(shards: u16) -> Self {
         Self::with_limits(shards, Limits::default())
     }
 
-    pub(crate) fn with_limits(shards: u16, limits: Limits) -> Self {
+    /// The usual durability.
+    pub fn with_limits(shards: u16, limits: Limits) -> Self {
         Self::with_durability(shards, limits, Durability::default())
     }
 
-    pub(crate) fn with_durability(shards: u16, limits: Limits, durability: Durability) -> Self {
+    /// A broker that has just started on an empty disk.
+    pub fn with_durability(shards: u16, limits: Limits, durability: Durability) -> Self {
         let (limits, durability) = (Arc::new(limits), Arc::new(durability));
         let shard = |id| {
             let seed = 7 + u64::from(id);
@@ -98,6 +132,7 @@ impl Bench {
             durability: durability.clone(),
             now: Now { monotonic_ms: 1_000, unix_ms: 1_000_000 },
             sockets: Vec::new(),
+            wires: HashMap::new(),
             mail: VecDeque::new(),
             reports: VecDeque::new(),
             replays: VecDeque::new(),
@@ -108,14 +143,15 @@ impl Bench {
             syncs_at_once: true,
             holds_turn: false,
             is_stuffed: false,
+            is_failing: false,
+            unreported: VecDeque::new(),
         }
     }
 
     /// Opens a socket without a word.
-    pub(crate) fn open(&mut self, shard: u16, version: Version) -> Wire {
+    pub fn open(&mut self, shard: u16, version: Version) -> Wire {
         let at = usize::from(shard);
         let key = self.shards[at].opened(Peer::default(), self.now, &mut self.turns[at]);
-        self.end_turn(at);
         self.sockets.push(Socket {
             shard: ShardId(shard),
             key,
@@ -124,24 +160,31 @@ impl Bench {
             pending: Vec::new(),
             is_paused: false,
             is_open: true,
+            is_stuffed: false,
+            untaken: 0,
         });
-        self.sockets.len() - 1
+        let wire = self.sockets.len() - 1;
+        self.wires.insert((ShardId(shard), key), wire);
+        self.end_turn(at);
+        wire
     }
 
     /// Opens a socket and sends CONNECT.
-    pub(crate) fn connect(&mut self, shard: u16, connect: Connect<'_>) -> Wire {
+    pub fn connect(&mut self, shard: u16, connect: Connect<'_>) -> Wire {
         let wire = self.open(shard, connect.version);
         self.send(wire, &Packet::Connect(connect));
         wire
     }
 
-    pub(crate) fn send(&mut self, wire: Wire, packet: &Packet<'_>) {
+    /// The client sends a packet, and the broker gets it.
+    pub fn send(&mut self, wire: Wire, packet: &Packet<'_>) {
         let mut bytes = Vec::new();
         packet.encode(self.sockets[wire].version, &mut bytes).expect("test packets are encodable");
         self.send_bytes(wire, &bytes);
     }
 
-    pub(crate) fn send_bytes(&mut self, wire: Wire, bytes: &[u8]) {
+    /// The client sends bytes, and the broker gets them.
+    pub fn send_bytes(&mut self, wire: Wire, bytes: &[u8]) {
         self.sockets[wire].pending.extend_from_slice(bytes);
         self.offer(wire);
         if self.commits_at_once {
@@ -150,12 +193,13 @@ impl Bench {
     }
 
     /// The client's socket breaks; what was on its way is lost.
-    pub(crate) fn cut(&mut self, wire: Wire) {
+    pub fn cut(&mut self, wire: Wire) {
         let socket = &mut self.sockets[wire];
         socket.pending.clear();
         socket.inbox.clear();
         if std::mem::replace(&mut socket.is_open, false) {
             let (at, key) = (usize::from(socket.shard.0), socket.key);
+            self.wires.remove(&(socket.shard, key));
             self.shards[at].closed(key, self.now, &mut self.turns[at]);
             self.end_turn(at);
         }
@@ -164,16 +208,13 @@ impl Bench {
         }
     }
 
-    pub(crate) fn is_open(&self, wire: Wire) -> bool {
+    /// Whether the broker has the connection still.
+    pub fn is_open(&self, wire: Wire) -> bool {
         self.sockets[wire].is_open
     }
 
     /// Calls `take` with the next packet to the client, if there is one.
-    pub(crate) fn receive<T>(
-        &mut self,
-        wire: Wire,
-        take: impl FnOnce(Packet<'_>) -> T,
-    ) -> Option<T> {
+    pub fn receive<T>(&mut self, wire: Wire, take: impl FnOnce(Packet<'_>) -> T) -> Option<T> {
         let socket = &mut self.sockets[wire];
         let decoded = decode(&socket.inbox, socket.version, u32::MAX);
         let (packet, len) = decoded.expect("the broker sends valid packets")?;
@@ -183,11 +224,12 @@ impl Bench {
     }
 
     /// The next packet as text, `""`: none.
-    pub(crate) fn next(&mut self, wire: Wire) -> String {
+    pub fn next(&mut self, wire: Wire) -> String {
         self.receive(wire, |packet| describe(&packet)).unwrap_or_default()
     }
 
-    pub(crate) fn wait_ms(&mut self, ms: u64) {
+    /// Both clocks go on.
+    pub fn wait_ms(&mut self, ms: u64) {
         self.now = self.now.plus_ms(ms);
         for at in 0..self.shards.len() {
             self.shards[at].ticked(self.now, &mut self.turns[at]);
@@ -199,7 +241,7 @@ impl Bench {
     }
 
     /// Everything that is on its way arrives.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         while self.answer()
             | self.deliver_mail()
             | self.commit(usize::MAX)
@@ -210,8 +252,14 @@ impl Bench {
         {}
     }
 
-    pub(crate) fn answer(&mut self) -> bool {
-        let Some((shard, question)) = self.questions.pop_front() else { return false };
+    /// The oldest question is answered.
+    pub fn answer(&mut self) -> bool {
+        self.answer_question(0)
+    }
+
+    /// One of the questions is answered: in no particular order.
+    pub fn answer_question(&mut self, nth: usize) -> bool {
+        let Some((shard, question)) = take(&mut self.questions, nth) else { return false };
         let answer = match self.refuse_next.take() {
             Some(reason_code) => Identification::Refused(reason_code),
             None => match question.exchange {
@@ -226,7 +274,7 @@ impl Bench {
     }
 
     /// Cleans the log; the homes of the sessions that lose messages hear of it.
-    pub(crate) fn clean(&mut self, begin: Position, owed: &[(&str, u64)]) {
+    pub fn clean(&mut self, begin: Position, owed: &[(&str, u64)]) {
         let overtaken = |&(client_id, messages): &(&str, u64)| Overtaken {
             client_id: ClientId::from(client_id),
             messages,
@@ -237,19 +285,28 @@ impl Bench {
         let shards = u16::try_from(self.shards.len()).expect("few");
         for overtaken in owed {
             let home = overtaken.client_id.home(shards);
-            self.mail.push_back((home, Mail::Overtaken(vec![overtaken])));
+            self.mail.push_back((ENGINE, home, Mail::Overtaken(vec![overtaken])));
         }
         if self.commits_at_once {
             self.settle();
         }
     }
 
-    pub(crate) fn waiting_mail(&self) -> usize {
+    /// Mails on their way.
+    pub fn waiting_mail(&self) -> usize {
         self.mail.len()
     }
 
-    pub(crate) fn deliver_mail(&mut self) -> bool {
-        let Some((shard, mail)) = self.mail.pop_front() else { return false };
+    /// The oldest mail arrives.
+    pub fn deliver_mail(&mut self) -> bool {
+        self.deliver_mail_between(0)
+    }
+
+    /// A mail arrives. Only between two shards do they keep their order: it is the oldest of the
+    /// `nth` pair that has one.
+    pub fn deliver_mail_between(&mut self, nth: usize) -> bool {
+        let nth = oldest(&self.mail, |(from, to, _)| (*from, *to), nth);
+        let Some((_, shard, mail)) = take(&mut self.mail, nth) else { return false };
         let at = usize::from(shard.0);
         self.shards[at].mailed(mail, self.now, &mut self.turns[at]);
         self.end_turn(at);
@@ -257,14 +314,17 @@ impl Bench {
     }
 
     /// The engine commits, and syncs if it does so at once; the shards do not know yet.
-    pub(crate) fn commit(&mut self, batches: usize) -> bool {
+    pub fn commit(&mut self, batches: usize) -> bool {
         if self.engine.submissions() == 0 {
             return false;
         }
         let group = self.engine.commit(batches);
         let commits = Commit::by_shard(group, self.engine.end());
-        self.reports
-            .extend(commits.into_iter().map(|(id, commit)| (id, Report::Committed(commit))));
+        let reports = commits.into_iter().map(|(id, commit)| (id, Report::Committed(commit)));
+        match self.is_failing {
+            true => self.unreported.extend(reports),
+            false => self.reports.extend(reports),
+        }
         if self.syncs_at_once {
             self.sync(usize::MAX);
         }
@@ -272,8 +332,8 @@ impl Bench {
     }
 
     /// The engine syncs so many batches if somebody wants that; the shards do not know yet.
-    pub(crate) fn sync(&mut self, batches: usize) -> bool {
-        if !self.engine.needs_sync() {
+    pub fn sync(&mut self, batches: usize) -> bool {
+        if self.is_failing || !self.engine.needs_sync() {
             return false;
         }
         let told = self.engine.sync(batches);
@@ -281,9 +341,15 @@ impl Bench {
         true
     }
 
-    /// A shard hears of a commit or a sync.
-    pub(crate) fn report(&mut self) -> bool {
-        let Some((shard, report)) = self.reports.pop_front() else { return false };
+    /// The oldest commit or sync is reported.
+    pub fn report(&mut self) -> bool {
+        self.report_to(0)
+    }
+
+    /// A shard hears of a commit or a sync: the `nth` of those that are to hear of one.
+    pub fn report_to(&mut self, nth: usize) -> bool {
+        let nth = oldest(&self.reports, |(shard, _)| *shard, nth);
+        let Some((shard, report)) = take(&mut self.reports, nth) else { return false };
         let at = usize::from(shard.0);
         let (shard, turn) = (&mut self.shards[at], &mut self.turns[at]);
         match report {
@@ -294,8 +360,21 @@ impl Bench {
         true
     }
 
+    /// Writes and syncs fail from now on, or work again.
+    pub fn disk_fails(&mut self, is_failing: bool) {
+        self.is_failing = is_failing;
+        if !is_failing {
+            self.reports.extend(self.unreported.drain(..));
+        }
+    }
+
+    /// Whether they fail.
+    pub fn is_failing(&self) -> bool {
+        self.is_failing
+    }
+
     /// The disk is full, or has room again.
-    pub(crate) fn store_changed(&mut self, is_full: bool) {
+    pub fn store_changed(&mut self, is_full: bool) {
         for at in 0..self.shards.len() {
             self.shards[at].store_changed(is_full, self.now, &mut self.turns[at]);
             self.end_turn(at);
@@ -305,15 +384,26 @@ impl Bench {
         }
     }
 
-    /// The engine reads a page; it has not arrived yet.
-    pub(crate) fn read_page(&mut self) -> bool {
-        let Some((shard, replay)) = self.replays.pop_front() else { return false };
+    /// The oldest page is read; it has not arrived yet.
+    pub fn read_page(&mut self) -> bool {
+        self.read_page_of(0)
+    }
+
+    /// One of the pages is read: in no particular order.
+    pub fn read_page_of(&mut self, nth: usize) -> bool {
+        let Some((shard, replay)) = take(&mut self.replays, nth) else { return false };
         self.pages.push_back((shard, self.engine.replay(&replay)));
         true
     }
 
-    pub(crate) fn deliver_page(&mut self) -> bool {
-        let Some((shard, page)) = self.pages.pop_front() else { return false };
+    /// The oldest page arrives.
+    pub fn deliver_page(&mut self) -> bool {
+        self.deliver_page_of(0)
+    }
+
+    /// One of the pages that were read arrives.
+    pub fn deliver_page_of(&mut self, nth: usize) -> bool {
+        let Some((shard, page)) = take(&mut self.pages, nth) else { return false };
         let at = usize::from(shard.0);
         self.shards[at].replayed(page, self.now, &mut self.turns[at]);
         self.end_turn(at);
@@ -322,13 +412,13 @@ impl Bench {
 
     /// SIGKILL and a new start on the same disk: with it go all sockets and all that was not
     /// written.
-    pub(crate) fn crash(&mut self) {
+    pub fn crash(&mut self) {
         let stored = self.engine.crash();
         self.restart(stored);
     }
 
     /// The power fails; of what was not synced the first `kept` batches happen to be on the disk.
-    pub(crate) fn power_cut(&mut self, kept: usize) {
+    pub fn power_cut(&mut self, kept: usize) {
         let stored = self.engine.power_cut(kept);
         self.restart(stored);
     }
@@ -339,6 +429,9 @@ impl Bench {
             socket.inbox.clear();
             socket.pending.clear();
         }
+        self.wires.clear();
+        self.unreported.clear();
+        self.is_failing = false;
         let shards = u16::try_from(self.shards.len()).expect("few");
         let (limits, durability) = ((*self.limits).clone(), (*self.durability).clone());
         let fresh = Self::with_durability(shards, limits, durability);
@@ -359,7 +452,8 @@ impl Bench {
         }
     }
 
-    pub(crate) fn shut_down(&mut self) {
+    /// The broker stops in order.
+    pub fn shut_down(&mut self) {
         for at in 0..self.shards.len() {
             self.shards[at].shut_down(self.now, &mut self.turns[at]);
             self.end_turn(at);
@@ -368,14 +462,15 @@ impl Bench {
     }
 
     /// Whether events gather from now on; if not, the turns that gathered end.
-    pub(crate) fn hold_turns(&mut self, holds: bool) {
+    pub fn hold_turns(&mut self, holds: bool) {
         self.holds_turn = holds;
         for at in 0..self.shards.len() {
             self.end_turn(at);
         }
     }
 
-    pub(crate) fn shut_down_unsettled(&mut self) {
+    /// The broker stops in order; nothing has been committed yet.
+    pub fn shut_down_unsettled(&mut self) {
         for at in 0..self.shards.len() {
             self.shards[at].shut_down(self.now, &mut self.turns[at]);
             self.end_turn(at);
@@ -394,11 +489,42 @@ impl Bench {
         self.end_turn(at);
     }
 
-    pub(crate) fn is_paused(&self, wire: Wire) -> bool {
+    /// The client's side of the socket takes nothing more, or takes what waits.
+    pub fn stuff(&mut self, wire: Wire, is_stuffed: bool) {
+        let socket = &mut self.sockets[wire];
+        socket.is_stuffed = is_stuffed;
+        if !is_stuffed && socket.is_open {
+            let (at, key) = (usize::from(socket.shard.0), socket.key);
+            let bytes = std::mem::take(&mut socket.untaken);
+            self.shards[at].written(key, bytes, self.now, &mut self.turns[at]);
+            self.end_turn(at);
+        }
+    }
+
+    /// Bytes on their way to the client.
+    pub fn inbox(&self, wire: Wire) -> &[u8] {
+        &self.sockets[wire].inbox
+    }
+
+    /// The client reads so many of them at most.
+    pub fn take_bytes(&mut self, wire: Wire, bytes: usize) -> Vec<u8> {
+        let inbox = &mut self.sockets[wire].inbox;
+        let count = bytes.min(inbox.len());
+        inbox.drain(..count).collect()
+    }
+
+    /// Bytes from the client that the broker has not consumed.
+    pub fn unconsumed(&self, wire: Wire) -> usize {
+        self.sockets[wire].pending.len()
+    }
+
+    /// Whether the broker does not read the socket.
+    pub fn is_paused(&self, wire: Wire) -> bool {
         self.sockets[wire].is_paused
     }
 
-    pub(crate) fn end_turn(&mut self, at: usize) {
+    /// Ends the turn of a shard, unless events gather in it, and does what it says.
+    pub fn end_turn(&mut self, at: usize) {
         if self.holds_turn {
             return;
         }
@@ -412,20 +538,20 @@ impl Bench {
         if !turn.batch.is_empty() {
             self.engine.submit(std::mem::take(&mut turn.batch));
         }
-        self.mail.extend(turn.mail.drain(..));
+        self.mail.extend(turn.mail.drain(..).map(|(to, mail)| (id, to, mail)));
         self.replays.extend(turn.replays.drain(..).map(|replay| (id, replay)));
         self.questions.extend(turn.questions.drain(..).map(|question| (id, question)));
         turn.notices.clear();
         let mut resumed = Vec::new();
-        let wire_of = |sockets: &[Socket], key| {
-            sockets.iter().position(|s| s.shard == id && s.key == key && s.is_open)
-        };
         let mut has_written = false;
         for send in std::mem::take(&mut turn.sends) {
-            if let Some(wire) = wire_of(&self.sockets, send.connection) {
-                self.sockets[wire].inbox.extend_from_slice(&send.bytes);
+            if let Some(&wire) = self.wires.get(&(id, send.connection)) {
+                let socket = &mut self.sockets[wire];
+                socket.inbox.extend_from_slice(&send.bytes);
                 let len = send.bytes.len();
-                if !self.is_stuffed {
+                if self.is_stuffed || socket.is_stuffed {
+                    socket.untaken += len;
+                } else {
                     has_written = true;
                     self.shards[at].written(send.connection, len, self.now, &mut self.turns[at]);
                 }
@@ -434,18 +560,18 @@ impl Bench {
         }
         let turn = &mut self.turns[at];
         for key in turn.paused.drain(..) {
-            if let Some(wire) = wire_of(&self.sockets, key) {
+            if let Some(&wire) = self.wires.get(&(id, key)) {
                 self.sockets[wire].is_paused = true;
             }
         }
         for key in turn.resumed.drain(..) {
-            if let Some(wire) = wire_of(&self.sockets, key) {
+            if let Some(&wire) = self.wires.get(&(id, key)) {
                 self.sockets[wire].is_paused = false;
                 resumed.push(wire);
             }
         }
         for key in turn.closes.drain(..) {
-            if let Some(wire) = wire_of(&self.sockets, key) {
+            if let Some(wire) = self.wires.remove(&(id, key)) {
                 self.sockets[wire].is_open = false;
             }
         }
