@@ -42,6 +42,15 @@ pub struct MessageParts<'a> {
     pub payload: &'a [u8],
 }
 
+/// The parts of a message that its receivers see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Content<'a> {
+    /// Topic Name.
+    pub(crate) topic: &'a [u8],
+    pub(crate) forwarded: Forwarded<'a>,
+    pub(crate) payload: &'a [u8],
+}
+
 /// Bytes read from a store that are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -159,6 +168,12 @@ impl Message {
         self.text(HEADER, self.topic_len())
     }
 
+    /// As [`Message::topic`], for whoever looks at bytes: they need not be found to be text once
+    /// more.
+    pub(crate) fn topic_bytes(&self) -> &[u8] {
+        &self.bytes[HEADER..HEADER + self.topic_len()]
+    }
+
     /// Client Identifier of the publisher.
     pub fn publisher(&self) -> &str {
         self.text(HEADER + self.topic_len(), self.publisher_len())
@@ -218,13 +233,20 @@ impl Message {
 
     /// The properties that are forwarded unchanged ([MQTT-3.3.2-4], [-15], [-16], [-17], [-20]).
     pub fn forwarded(&self) -> Forwarded<'_> {
-        let start = self.forwarded_start();
-        Forwarded::from_encoded(&self.bytes[start..start + self.forwarded_len()])
+        self.content().forwarded
     }
 
     /// Application payload.
     pub fn payload(&self) -> &[u8] {
-        &self.bytes[self.payload_start()..]
+        self.content().payload
+    }
+
+    /// What goes to the client as it came, found in one go.
+    pub(crate) fn content(&self) -> Content<'_> {
+        let (topic, rest) = self.bytes[HEADER..].split_at(self.topic_len());
+        let (_, rest) = rest.split_at(self.publisher_len() + self.addressee_len());
+        let (forwarded, payload) = rest.split_at(self.forwarded_len());
+        Content { topic, forwarded: Forwarded::from_encoded(forwarded), payload }
     }
 
     fn text(&self, start: usize, len: usize) -> &str {
@@ -244,7 +266,7 @@ impl Message {
     }
 
     fn forwarded_len(&self) -> usize {
-        self.bytes[7..11].iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte))
+        u32::from_be_bytes(self.array_at(7)) as usize
     }
 
     fn forwarded_start(&self) -> usize {
@@ -256,11 +278,15 @@ impl Message {
     }
 
     fn u16_at(&self, at: usize) -> usize {
-        usize::from(u16::from_be_bytes([self.bytes[at], self.bytes[at + 1]]))
+        usize::from(u16::from_be_bytes(self.array_at(at)))
     }
 
     fn u64_at(&self, at: usize) -> u64 {
-        self.bytes[at..at + 8].iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+        u64::from_be_bytes(self.array_at(at))
+    }
+
+    fn array_at<const N: usize>(&self, at: usize) -> [u8; N] {
+        *self.bytes[at..].first_chunk().expect("within the header, checked when built")
     }
 }
 

@@ -28,6 +28,7 @@ mod packet_id;
 mod property;
 mod qos;
 mod reason;
+mod relayed_publish;
 mod subscription_ids;
 pub mod topic;
 mod user_properties;
@@ -35,7 +36,7 @@ mod version;
 mod wire;
 
 pub use codec::{connect_version, decode, decode_connect};
-pub use encoded_publish::{EncodedPublish, encode_publish};
+pub use encoded_publish::encode_publish;
 pub use error::{DecodeError, EncodeError};
 pub use fixed_header::{FIXED_HEADER_LEN_MAX, REMAINING_LENGTH_MAX};
 pub use forwarded::Forwarded;
@@ -47,6 +48,7 @@ pub use packet::{
 pub use packet_id::PacketId;
 pub use qos::QoS;
 pub use reason::ReasonCode;
+pub use relayed_publish::RelayedPublish;
 pub use subscription_ids::SubscriptionIds;
 pub use user_properties::UserProperties;
 pub use version::Version;

@@ -17,6 +17,7 @@ pub(crate) use connect::Protocol;
 pub use connect::{Connect, Will};
 pub use disconnect::Disconnect;
 pub use publish::Publish;
+pub(crate) use publish::flags as publish_flags;
 pub use suback::{ReasonCodes, Suback};
 pub use subscribe::{Requested, RetainHandling, Subscribe, SubscribeFilters, SubscriptionOptions};
 pub use unsubscribe::{Unsubscribe, UnsubscribeFilters};

@@ -1,8 +1,6 @@
 //! PUBLISH to a client.
 
-use flotilla_mqtt::{
-    EncodedPublish, Packet, PacketId, PacketType, Publish, QoS, SubscriptionIds, Version,
-};
+use flotilla_mqtt::{PacketId, PacketType, QoS, RelayedPublish, Version};
 
 use crate::connection::connected::Connected;
 use crate::connection::exchange;
@@ -10,7 +8,7 @@ use crate::connection::outbox::Outbox;
 use crate::counters::DropReason;
 use crate::durability::Class;
 use crate::limits::Limits;
-use crate::message::Message;
+use crate::message::{Content, Message};
 use crate::record::OutboundRecord;
 use crate::session::Session;
 use crate::session::in_flight::Resend;
@@ -85,7 +83,9 @@ pub(crate) fn push_qos0(
         push_publish(message, terms, Header::QOS_0, connected, outbox, desk);
         return;
     };
-    frames.push(message, terms.retain, connected.negotiated.version, outbox, desk.now.unix_ms);
+    let version = connected.negotiated.version;
+    let frame = frames.frame(message, terms.retain, version, desk.now.unix_ms);
+    outbox.bytes.extend_from_slice(frame);
     outbox.count(PacketType::Publish, &mut desk.counters);
     desk.counters.messages_delivered[0] += 1;
     desk.touch(connected.key, outbox);
@@ -104,7 +104,7 @@ pub(crate) fn write_cursor(session: &mut Session, desk: &Desk, out: &mut Turn) {
 /// A QoS 0 message as it is sent to many: encoded once for each version and RETAIN flag.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
-    frames: [EncodedPublish; 4],
+    frames: [Vec<u8>; 4],
     is_filled: [bool; 4],
 }
 
@@ -114,23 +114,17 @@ impl Frames {
         self.is_filled = [false; 4];
     }
 
-    fn push(
-        &mut self,
-        message: &Message,
-        retain: bool,
-        version: Version,
-        outbox: &mut Outbox,
-        unix_ms: u64,
-    ) {
+    fn frame(&mut self, message: &Message, retain: bool, version: Version, unix_ms: u64) -> &[u8] {
         let at = usize::from(retain) + if version == Version::V5 { 2 } else { 0 };
         if !self.is_filled[at] {
             let terms = Terms { qos: QoS::AtMostOnce, retain, ids: Ids::None };
-            self.frames[at]
-                .encode(&publish(message, &terms, Header::QOS_0, unix_ms), version)
+            self.frames[at].clear();
+            publish(message, &terms, Header::QOS_0, unix_ms)
+                .encode(version, &mut self.frames[at])
                 .expect("it came in a packet of this size");
             self.is_filled[at] = true;
         }
-        outbox.bytes.extend_from_slice(self.frames[at].as_bytes());
+        &self.frames[at]
     }
 }
 
@@ -196,8 +190,10 @@ pub(crate) fn push_publish(
     outbox: &mut Outbox,
     desk: &mut Desk,
 ) {
-    let packet = Packet::Publish(publish(message, terms, header, desk.now.unix_ms));
-    outbox.push(&packet, connected.negotiated.version, &mut desk.counters);
+    publish(message, terms, header, desk.now.unix_ms)
+        .encode(connected.negotiated.version, &mut outbox.bytes)
+        .expect("it came in a packet of this size");
+    outbox.count(PacketType::Publish, &mut desk.counters);
     if header.is_dup {
         desk.counters.messages_resent += 1;
     } else {
@@ -211,16 +207,18 @@ fn publish<'a>(
     terms: &'a Terms,
     header: Header,
     unix_ms: u64,
-) -> Publish<'a> {
-    Publish {
+) -> RelayedPublish<'a> {
+    let Content { topic, forwarded, payload } = message.content();
+    RelayedPublish {
         dup: header.is_dup,
         qos: terms.qos,
         retain: terms.retain,
+        topic,
         packet_id: header.packet_id,
         message_expiry_interval_s: message.expiry_interval_left_s(unix_ms),
-        subscription_ids: SubscriptionIds::List(terms.ids.as_slice()),
-        forwarded: message.forwarded(),
-        ..Publish::new(message.topic(), message.payload())
+        subscription_ids: terms.ids.as_slice(),
+        forwarded,
+        payload,
     }
 }
 
@@ -247,8 +245,8 @@ fn is_too_large(message: &Message, terms: &Terms, connected: &Connected, desk: &
     }
     let packet_id = (terms.qos > QoS::AtMostOnce).then_some(PacketId::MIN);
     let header = Header { packet_id, is_dup: false };
-    let packet = Packet::Publish(publish(message, terms, header, desk.now.unix_ms));
-    packet.encoded_len(connected.negotiated.version) > size_max as usize
+    let publish = publish(message, terms, header, desk.now.unix_ms);
+    publish.encoded_len(connected.negotiated.version) > size_max as usize
 }
 
 fn ask_log(session: &mut Session, connected: &Connected, desk: &Desk, out: &mut Turn) {

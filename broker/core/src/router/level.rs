@@ -30,9 +30,8 @@ impl Default for Level {
     }
 }
 
-impl From<&str> for Level {
-    fn from(text: &str) -> Self {
-        let text = text.as_bytes();
+impl From<&[u8]> for Level {
+    fn from(text: &[u8]) -> Self {
         if text.len() > SHORT {
             return Self::Long(Box::new(text.into()));
         }
@@ -57,7 +56,7 @@ mod tests {
         assert_eq!(size_of::<Level>(), 16);
         for len in [0, 1, SHORT - 1, SHORT, SHORT + 1, 65_535] {
             let text = "é".repeat(len / 2) + &"x".repeat(len % 2);
-            assert_eq!(Level::from(text.as_str()).as_bytes(), text.as_bytes());
+            assert_eq!(Level::from(text.as_bytes()).as_bytes(), text.as_bytes());
         }
     }
 }

@@ -141,7 +141,7 @@ impl Router {
         matches.clear();
         let (qos, retain) = (message.qos(), message.retain());
         let mut lists = 0;
-        self.trie.for_each_match(message.topic(), &mut |list: &Subscribers| {
+        self.trie.for_each_match(message.topic_bytes(), &mut |list: &Subscribers| {
             lists += 1;
             // [MQTT-3.8.3-3]: No Local.
             let is_heard = |e: &Entry| !(e.no_local() && Some(e.subscriber) == publisher);
@@ -182,7 +182,7 @@ impl Router {
         has_room: impl Fn(&Subscriber, QoS) -> bool,
         matches: &mut Vec<Match>,
     ) {
-        self.groups.for_each_match(message.topic(), |group| {
+        self.groups.for_each_match(message.topic_bytes(), |group| {
             matches.push(self.choose(group, message, rota, &has_room).1);
         });
     }

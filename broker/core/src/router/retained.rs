@@ -63,7 +63,7 @@ impl Retained {
     /// Keeps the message as that of its topic.
     pub(crate) fn put(&mut self, message: Message) {
         let mut at = ROOT;
-        for level in message.topic().split('/') {
+        for level in message.topic_bytes().split(|&byte| byte == b'/') {
             let (child, is_new) = self.tree.child_or_new(at, level);
             if is_new {
                 self.link(at, child);
@@ -90,7 +90,8 @@ impl Retained {
     }
 
     fn find(&self, topic: &str) -> Option<NodeId> {
-        topic.split('/').try_fold(ROOT, |at, level| self.tree.child(at, level))
+        let mut levels = topic.as_bytes().split(|&byte| byte == b'/');
+        levels.try_fold(ROOT, |at, level| self.tree.child(at, level))
     }
 
     /// Takes a node's message, with the nodes that are there for nothing else.
@@ -152,7 +153,7 @@ impl Retained {
             "#" => self.all(at, found),
             "+" => self.for_each_child(at, &mut |child| self.descend(child, rest, found)),
             level => {
-                if let Some(child) = self.tree.child(at, level) {
+                if let Some(child) = self.tree.child(at, level.as_bytes()) {
                     self.descend(child, rest, found);
                 }
             }

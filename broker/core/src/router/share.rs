@@ -112,7 +112,7 @@ impl Groups {
     }
 
     /// Calls `found` with each group that subscribes to the topic.
-    pub(crate) fn for_each_match(&self, topic: &str, mut found: impl FnMut(GroupKey)) {
+    pub(crate) fn for_each_match(&self, topic: &[u8], mut found: impl FnMut(GroupKey)) {
         self.trie.for_each_match(topic, &mut |list| {
             list.iter().for_each(|entry| found(entry.subscriber));
         });
@@ -201,7 +201,7 @@ mod tests {
         let (mut groups, keys) = group(2);
         let matches = |groups: &Groups, topic: &str| {
             let mut found = 0;
-            groups.for_each_match(topic, |_| found += 1);
+            groups.for_each_match(topic.as_bytes(), |_| found += 1);
             found
         };
         groups.join("$share/h/a", "a", keys[0], member("0"));

@@ -79,14 +79,20 @@ impl<T: Default> Tree<T> {
         self.nodes[at as usize].parent
     }
 
-    pub(crate) fn levels<'a>(&self, topic: &'a str) -> Levels<'a> {
-        let hashed = |text| HashedLevel { text, hash: self.hash_builder.hash_one(text) };
-        topic.as_bytes().split(|&byte| byte == b'/').map(hashed).collect()
+    pub(crate) fn levels<'a>(&self, topic: &'a [u8]) -> Levels<'a> {
+        topic.split(|&byte| byte == b'/').map(|level| self.hashed(level)).collect()
     }
 
-    pub(crate) fn child(&self, at: NodeId, level: &str) -> Option<NodeId> {
-        let text = level.as_bytes();
-        self.child_by(at, HashedLevel { text, hash: self.hash_builder.hash_one(text) })
+    pub(crate) fn child(&self, at: NodeId, level: &[u8]) -> Option<NodeId> {
+        self.child_by(at, self.hashed(level))
+    }
+
+    pub(crate) fn hash(&self, text: &[u8]) -> u64 {
+        self.hash_builder.hash_one(text)
+    }
+
+    fn hashed<'a>(&self, text: &'a [u8]) -> HashedLevel<'a> {
+        HashedLevel { text, hash: self.hash(text) }
     }
 
     pub(crate) fn child_by(&self, at: NodeId, level: HashedLevel<'_>) -> Option<NodeId> {
@@ -99,9 +105,8 @@ impl<T: Default> Tree<T> {
     }
 
     /// The child, and whether it is new.
-    pub(crate) fn child_or_new(&mut self, at: NodeId, level: &str) -> (NodeId, bool) {
-        let text = level.as_bytes();
-        let hashed = HashedLevel { text, hash: self.hash_builder.hash_one(text) };
+    pub(crate) fn child_or_new(&mut self, at: NodeId, level: &[u8]) -> (NodeId, bool) {
+        let hashed = self.hashed(level);
         if let Some(child) = self.child_by(at, hashed) {
             return (child, false);
         }

@@ -32,7 +32,7 @@ impl Trie {
                 self.tree.get_mut(at).below.insert(entry);
                 return;
             }
-            let (child, _) = self.tree.child_or_new(at, level);
+            let (child, _) = self.tree.child_or_new(at, level.as_bytes());
             if level == "+" {
                 self.tree.get_mut(at).plus = child;
             }
@@ -50,7 +50,7 @@ impl Trie {
                 is_below = true;
                 break;
             }
-            let Some(child) = self.tree.child(at, level) else { return false };
+            let Some(child) = self.tree.child(at, level.as_bytes()) else { return false };
             at = child;
         }
         let front = self.tree.get_mut(at);
@@ -71,12 +71,17 @@ impl Trie {
     /// Calls `found` with the entries of each filter that matches ([MQTT-4.7.1-2], [-3]).
     pub(crate) fn for_each_match<'a>(
         &'a self,
-        topic: &str,
+        topic: &[u8],
         found: &mut impl FnMut(&'a Subscribers),
     ) {
         // [MQTT-4.7.2-1]: a filter that starts with a wildcard does not match a `$` topic.
-        let is_dollar = topic.starts_with('$');
+        let is_dollar = topic.first() == Some(&b'$');
         self.descend(ROOT, &self.tree.levels(topic), is_dollar, found);
+    }
+
+    /// Seeded.
+    pub(crate) fn hash(&self, topic: &[u8]) -> u64 {
+        self.tree.hash(topic)
     }
 
     /// `rest`: the levels below this node.
@@ -138,7 +143,9 @@ mod tests {
 
     fn found(trie: &Trie, topic: &str) -> BTreeSet<SubscriberKey> {
         let mut keys = BTreeSet::new();
-        trie.for_each_match(topic, &mut |list| keys.extend(list.iter().map(|e| e.subscriber)));
+        trie.for_each_match(topic.as_bytes(), &mut |list| {
+            keys.extend(list.iter().map(|e| e.subscriber));
+        });
         keys
     }
 
@@ -189,7 +196,7 @@ mod tests {
         trie.insert("a/#", entry(subscriber, Some(1)));
         trie.insert("a/#", entry(subscriber, Some(2)));
         let mut ids = Vec::new();
-        trie.for_each_match("a", &mut |list| ids.extend(list.iter().map(Entry::id)));
+        trie.for_each_match(b"a", &mut |list| ids.extend(list.iter().map(Entry::id)));
         assert_eq!(ids, [Some(2)]);
     }
 }

@@ -106,9 +106,7 @@ impl<'a> Publish<'a> {
 
     /// The low four bits of the fixed header.
     pub(crate) fn flags(&self) -> u8 {
-        // [MQTT-3.3.1-2]
-        let dup = if self.dup && self.qos > QoS::AtMostOnce { DUP } else { 0 };
-        dup | self.qos.bits() << 1 | if self.retain { RETAIN } else { 0 }
+        flags(self.dup, self.qos, self.retain)
     }
 
     /// Bytes of the body in front of the Packet Identifier, if there is one.
@@ -132,6 +130,13 @@ impl<'a> Publish<'a> {
         }
         sink.put(self.payload);
     }
+}
+
+/// The low four bits of the fixed header.
+pub(crate) fn flags(dup: bool, qos: QoS, retain: bool) -> u8 {
+    // [MQTT-3.3.1-2]
+    let dup = if dup && qos > QoS::AtMostOnce { DUP } else { 0 };
+    dup | qos.bits() << 1 | if retain { RETAIN } else { 0 }
 }
 
 impl Section for Publish<'_> {

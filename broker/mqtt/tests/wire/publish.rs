@@ -1,7 +1,7 @@
 //! PUBLISH as bytes.
 
 use flotilla_mqtt::{
-    DecodeError as E, EncodeError, EncodedPublish, Forwarded, Packet, PacketId, Publish, QoS,
+    DecodeError as E, EncodeError, Forwarded, Packet, PacketId, Publish, QoS, RelayedPublish,
     SubscriptionIds, Version, decode, encode_publish,
 };
 
@@ -274,34 +274,55 @@ fn a_publish_that_cannot_be_said_is_refused_without_a_byte() {
 }
 
 #[test]
-fn a_copy_differs_in_its_packet_identifier_alone() {
-    for version in [Version::V3_1_1, Version::V5] {
-        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let publish = |packet_id| Publish {
-                qos,
-                packet_id,
-                retain: true,
-                message_expiry_interval_s: Some(10),
-                ..Publish::new("a/b", b"payload")
-            };
-            let mut encoded = EncodedPublish::new();
-            assert!(encoded.is_empty());
-            encoded.encode(&Publish::new("first", b"one"), version).unwrap();
-            encoded.encode(&publish(Some(PacketId::MIN)), version).unwrap();
-            for packet_id in [PacketId::MIN, PacketId::MAX] {
-                let mut expected = vec![0xEE];
-                let packet = Packet::Publish(publish(Some(packet_id)));
+fn a_relayed_publish_is_the_same_packet() {
+    // Content Type "x", as often as it takes to need a longer length.
+    let property = [0x26, 0, 1, b'a', 0, 1, b'b'];
+    let lengths = [0, 1, 18, 19, 2_400];
+    let texts = ["a", "a/b", &"t".repeat(65_535)];
+    let payload = vec![7; 20_000];
+    for (version, topic) in [Version::V3_1_1, Version::V5]
+        .into_iter()
+        .flat_map(|version| texts.map(|topic| (version, topic)))
+    {
+        for (dup, retain, qos) in [
+            (false, false, QoS::AtMostOnce),
+            (true, true, QoS::AtMostOnce),
+            (true, false, QoS::AtLeastOnce),
+            (false, true, QoS::ExactlyOnce),
+        ] {
+            for (properties, ids) in lengths
+                .iter()
+                .flat_map(|len| [(len, &[][..]), (len, &[1, 127, 128, 268_435_455][..])])
+            {
+                let encoded = property.repeat(*properties);
+                let payload = &payload[..properties * 8];
+                let relayed = RelayedPublish {
+                    dup,
+                    qos,
+                    retain,
+                    topic: topic.as_bytes(),
+                    packet_id: (qos > QoS::AtMostOnce).then_some(PacketId::MAX),
+                    message_expiry_interval_s: (properties % 2 == 1).then_some(10),
+                    subscription_ids: ids,
+                    forwarded: Forwarded::from_encoded(&encoded),
+                    payload,
+                };
+                let packet = Packet::Publish(Publish {
+                    dup,
+                    qos,
+                    retain,
+                    packet_id: relayed.packet_id,
+                    message_expiry_interval_s: relayed.message_expiry_interval_s,
+                    subscription_ids: SubscriptionIds::List(ids),
+                    forwarded: relayed.forwarded,
+                    ..Publish::new(topic, payload)
+                });
+                let (mut expected, mut out) = (vec![0xEE], vec![0xEE]);
                 packet.encode(version, &mut expected).unwrap();
-                let mut out = vec![0xEE];
-                encoded.copy_into(packet_id, &mut out);
-                assert_eq!(out, expected);
-                assert_eq!(encoded.len(), expected.len() - 1);
+                relayed.encode(version, &mut out).unwrap();
+                assert!(out == expected, "{relayed:?}");
+                assert_eq!(relayed.encoded_len(version), expected.len() - 1);
             }
-            assert_eq!(
-                encoded.encode(&Publish::new("", b""), version),
-                Err(EncodeError::TopicEmpty)
-            );
-            assert!(encoded.is_empty());
         }
     }
 }
