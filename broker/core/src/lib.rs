@@ -17,6 +17,7 @@ pub mod record;
 pub mod router;
 pub mod session;
 pub mod shard;
+mod spare;
 pub mod subscription;
 pub mod time;
 pub mod turn;

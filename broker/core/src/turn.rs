@@ -7,6 +7,7 @@ use crate::mail::Mail;
 use crate::message::Message;
 use crate::notice::Notice;
 use crate::record::{OutboundRecord, SessionRecord};
+use crate::spare::Spare;
 use crate::subscription::Terms;
 use flotilla_mqtt::PacketId;
 
@@ -33,18 +34,13 @@ pub struct Turn {
     pub resumed: Vec<ConnectionKey>,
     /// What an operator may want to read.
     pub notices: Vec<Notice>,
-    pub(crate) spare: Vec<Vec<u8>>,
+    pub(crate) spare: Spare,
 }
 
 impl Turn {
     /// Gives a written buffer back for later turns.
-    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
-        const SPARE_MAX: usize = 64;
-        const SPARE_BYTES_MAX: usize = 64 * 1024;
-        if self.spare.len() < SPARE_MAX && buffer.capacity() <= SPARE_BYTES_MAX {
-            buffer.clear();
-            self.spare.push(buffer);
-        }
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        self.spare.put(buffer);
     }
 
     /// Whether there is nothing to do.

@@ -178,6 +178,7 @@ impl Connected {
         if acknowledgement.ends_publish() {
             self.unacknowledged = self.unacknowledged.saturating_sub(1);
         }
+        desk.buffer(outbox);
         outbox.push(&packet, self.negotiated.version, &mut desk.counters);
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn push_qos0(
     };
     let version = connected.negotiated.version;
     let frame = frames.frame(message, terms.retain, version, desk.now.unix_ms);
-    outbox.bytes.extend_from_slice(frame);
+    desk.buffer(outbox).extend_from_slice(frame);
     outbox.count(PacketType::Publish, &mut desk.counters);
     desk.counters.messages_delivered[0] += 1;
     desk.touch(connected.key, outbox);
@@ -191,7 +191,7 @@ pub(crate) fn push_publish(
     desk: &mut Desk,
 ) {
     publish(message, terms, header, desk.now.unix_ms)
-        .encode(connected.negotiated.version, &mut outbox.bytes)
+        .encode(connected.negotiated.version, desk.buffer(outbox))
         .expect("it came in a packet of this size");
     outbox.count(PacketType::Publish, &mut desk.counters);
     if header.is_dup {

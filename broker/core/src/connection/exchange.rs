@@ -99,6 +99,7 @@ pub(crate) fn push_pubrel(
     desk: &mut Desk,
 ) {
     let ack = Ack::new(packet_id, connected.negotiated.positive(reason_code));
+    desk.buffer(outbox);
     outbox.push(&Packet::Pubrel(ack), connected.negotiated.version, &mut desk.counters);
     desk.touch(connected.key, outbox);
 }

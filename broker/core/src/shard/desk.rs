@@ -13,6 +13,7 @@ use crate::mail::Mail;
 use crate::shard::backlog::Backlog;
 use crate::shard::steps::Step;
 use crate::shard::timers::Timers;
+use crate::spare::Spare;
 use crate::time::Now;
 use crate::turn::Turn;
 
@@ -61,6 +62,7 @@ pub(crate) struct Desk {
     /// Mail from this shard to itself.
     pub(crate) own_mail: VecDeque<Mail>,
     pub(crate) scratch: Vec<u8>,
+    pub(crate) spare: Spare,
     random: u64,
 }
 
@@ -121,6 +123,7 @@ impl Desk {
             backlog: Backlog::default(),
             own_mail: VecDeque::new(),
             scratch: Vec::new(),
+            spare: Spare::default(),
             random: seed,
         }
     }
@@ -142,6 +145,14 @@ impl Desk {
         if waiters.back() != Some(&entry) {
             waiters.push_back(entry);
         }
+    }
+
+    /// The buffer for what the connection sends in this turn.
+    pub(crate) fn buffer<'o>(&mut self, outbox: &'o mut Outbox) -> &'o mut Vec<u8> {
+        if outbox.bytes.capacity() == 0 {
+            outbox.bytes = self.spare.take();
+        }
+        &mut outbox.bytes
     }
 
     /// Remembers that the connection has something for its socket.

@@ -45,8 +45,6 @@ use crate::turn::{Page, Send, Turn};
 
 /// Timers that ring in one turn.
 const TIMERS_A_TURN_MAX: usize = 4096;
-/// Bytes for one connection in one turn from which on it gets a buffer for the next ones at once.
-const BUSY_BYTES: usize = 1024;
 
 /// The logic of one worker. Every method but the first two reports what happened, in the past
 /// tense; what must be done about it is in the `Turn` after `end_turn`. A key that the shard has
@@ -155,6 +153,7 @@ impl Shard {
     /// The socket took so many bytes of a [`Send`].
     pub fn written(&mut self, connection: ConnectionKey, bytes: usize, now: Now, out: &mut Turn) {
         self.desk.now = now;
+        self.desk.spare.take_over(&mut out.spare);
         let key = connection;
         let Some(connection) = self.connections.get_mut(key) else { return };
         let unsent_bytes = &mut connection.outbox.unsent_bytes;
@@ -327,10 +326,7 @@ impl Shard {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             let outbox = &mut connection.outbox;
             outbox.is_touched = false;
-            // A connection that says little keeps no buffer until it says more.
-            let is_busy = outbox.bytes.len() >= BUSY_BYTES;
-            let spare = if is_busy { out.spare.pop() } else { None }.unwrap_or_default();
-            let bytes = std::mem::replace(&mut outbox.bytes, spare);
+            let bytes = std::mem::take(&mut outbox.bytes);
             outbox.unsent_bytes += bytes.len();
             self.desk.counters.bytes_sent += bytes.len() as u64;
             out.sends.push(Send { connection: key, bytes });
