@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use divan::{Bencher, black_box};
 use flotilla_core::id::{ClientId, SessionKey, ShardId};
 use flotilla_core::message::{Message, MessageParts};
-use flotilla_core::router::{Router, Subscriber};
+use flotilla_core::router::{Recent, Router, Subscriber};
 use flotilla_core::subscription::{SubscribedFrom, Subscription};
 use flotilla_mqtt::{Forwarded, QoS, SubscriptionOptions};
 
@@ -30,10 +30,11 @@ fn route(bencher: Bencher<'_, '_>, devices: usize) {
     subscribe(&mut router, "fleet/+/+/cmd/#");
     let messages: Vec<_> =
         (0..10_000).map(|at| message(scattered(at, devices), "cmd/go")).collect();
-    let (mut next, mut matches) = (messages.iter().cycle(), Vec::new());
+    let mut next = messages.iter().cycle();
+    let (mut recent, mut matches) = (Recent::default(), Vec::new());
     bencher.bench_local(|| {
         let message = next.next().expect("a cycle has no end");
-        router.route(message, None, &mut matches);
+        router.route(message, None, &mut recent, &mut matches);
         black_box(&matches).len()
     });
 }

@@ -1,6 +1,7 @@
 //! Who gets a message: all subscriptions of all sessions, with the retained messages.
 
 mod level;
+mod recent;
 mod retained;
 pub(crate) mod share;
 mod subscribers;
@@ -14,6 +15,8 @@ use crate::id::{ClientId, SessionKey, ShardId, SubscriberKey};
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::subscription::{Subscription, Terms};
+use recent::New;
+pub use recent::Recent;
 use retained::Retained;
 use share::{GroupKey, Groups, Member, Rank, Rota};
 use subscribers::{Entry, Subscribers};
@@ -22,9 +25,11 @@ use trie::Trie;
 /// What all shards share. The server wraps it in the one lock of the hot path: whoever routes holds
 /// it for reading, whoever subscribes, retains or moves a session for writing, both until the
 /// turn's batch is submitted. So messages commit in the order in which they were routed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Router {
     trie: Trie,
+    /// Of the subscriptions of sessions for themselves: grows by one with each that comes or goes.
+    version: u64,
     groups: Groups,
     subscribers: SlotMap<SubscriberKey, Subscriber>,
     retained: Retained,
@@ -47,12 +52,30 @@ pub struct Subscriber {
 }
 
 /// A session that gets a message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Match {
     subscriber: SubscriberKey,
     pub(crate) terms: Terms,
-    /// The group as whose member it gets it; `None`: for itself.
-    pub(crate) group: Option<GroupKey>,
+}
+
+/// A session that gets a message as the member of a group.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupMatch {
+    pub(crate) group: GroupKey,
+    pub(crate) member: Match,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self {
+            trie: Trie::default(),
+            version: 1,
+            groups: Groups::default(),
+            subscribers: SlotMap::with_key(),
+            retained: Retained::default(),
+            sweeper: None,
+        }
+    }
 }
 
 impl Router {
@@ -94,6 +117,7 @@ impl Router {
         for filter in filters {
             self.unsubscribe(key, filter);
         }
+        self.version += 1;
         self.subscribers.remove(key);
     }
 
@@ -112,7 +136,10 @@ impl Router {
                 let member = Member { client_id: client_id.clone(), options, id };
                 self.groups.join(filter, inner, key, member);
             }
-            None => self.trie.insert(filter, Entry::new(key, options, id)),
+            None => {
+                self.version += 1;
+                self.trie.insert(filter, Entry::new(key, options, id));
+            }
         }
     }
 
@@ -120,6 +147,7 @@ impl Router {
         match topic::shared_filter(filter) {
             Some(inner) => self.groups.leave(filter, inner, key),
             None => {
+                self.version += 1;
                 self.trie.remove(filter, key);
             }
         }
@@ -131,28 +159,52 @@ impl Router {
     }
 
     /// Fills `matches` with each session that gets a message published now, once a session
-    /// ([MQTT-3.3.4-2]).
+    /// ([MQTT-3.3.4-2]). `recent`: of whoever asks.
     pub fn route(
         &self,
         message: &Message,
         publisher: Option<SubscriberKey>,
+        recent: &mut Recent,
         matches: &mut Vec<Match>,
     ) {
         matches.clear();
+        let topic = message.topic_bytes();
+        match recent.place(self.trie.hash(topic), self.version) {
+            Ok(place) => match place.matches(topic) {
+                Some(known) => matches.extend_from_slice(known),
+                None if self.find(topic, publisher, matches) => place.keep(topic, matches),
+                None => {}
+            },
+            Err(New) => {
+                self.find(topic, publisher, matches);
+            }
+        }
         let (qos, retain) = (message.qos(), message.retain());
-        let mut lists = 0;
-        self.trie.for_each_match(message.topic_bytes(), &mut |list: &Subscribers| {
+        for Match { terms, .. } in matches {
+            terms.qos = terms.qos.min(qos);
+            terms.retain &= retain;
+        }
+    }
+
+    /// Fills `matches` with each session that gets messages of the topic, as it gets one of QoS 2
+    /// with RETAIN 1. Says whether they are the same whoever publishes.
+    fn find(
+        &self,
+        topic: &[u8],
+        publisher: Option<SubscriberKey>,
+        matches: &mut Vec<Match>,
+    ) -> bool {
+        let (mut lists, mut is_same_for_all) = (0, true);
+        self.trie.for_each_match(topic, &mut |list: &Subscribers| {
             lists += 1;
             // [MQTT-3.8.3-3]: No Local.
-            let is_heard = |e: &Entry| !(e.no_local() && Some(e.subscriber) == publisher);
+            let is_heard = |e: &Entry| {
+                is_same_for_all &= !e.no_local();
+                !(e.no_local() && Some(e.subscriber) == publisher)
+            };
             matches.extend(list.iter().filter(is_heard).map(|e| Match {
                 subscriber: e.subscriber,
-                terms: Terms {
-                    qos: qos.min(e.qos()),
-                    retain: retain && e.retain_as_published(),
-                    ids: e.id().into(),
-                },
-                group: None,
+                terms: Terms { qos: e.qos(), retain: e.retain_as_published(), ids: e.id().into() },
             }));
         });
         // One list holds a subscriber once; only several filters can overlap.
@@ -166,6 +218,7 @@ impl Router {
                 is_same
             });
         }
+        is_same_for_all
     }
 
     /// Whether there are shared subscriptions.
@@ -173,17 +226,17 @@ impl Router {
         !self.groups.is_empty()
     }
 
-    /// Adds to `matches` one member of each group that gets the message, whatever these sessions
+    /// Calls `found` with one member of each group that gets the message, whatever these sessions
     /// get for themselves (section 4.8.2). `has_room`: whether a connected one keeps up, at a QoS.
     pub(crate) fn route_to_groups(
         &self,
         message: &Message,
         rota: &mut Rota,
         has_room: impl Fn(&Subscriber, QoS) -> bool,
-        matches: &mut Vec<Match>,
+        mut found: impl FnMut(GroupMatch),
     ) {
         self.groups.for_each_match(message.topic_bytes(), |group| {
-            matches.push(self.choose(group, message, rota, &has_room).1);
+            found(self.choose(group, message, rota, &has_room).1);
         });
     }
 
@@ -194,7 +247,7 @@ impl Router {
         message: &Message,
         rota: &mut Rota,
         has_room: impl Fn(&Subscriber, QoS) -> bool,
-    ) -> Option<Match> {
+    ) -> Option<GroupMatch> {
         let group = self.groups.find(message.share())?;
         let (rank, found) = self.choose(group, message, rota, &has_room);
         (rank > Rank::Lost).then_some(found)
@@ -206,7 +259,7 @@ impl Router {
         message: &Message,
         rota: &mut Rota,
         has_room: &impl Fn(&Subscriber, QoS) -> bool,
-    ) -> (Rank, Match) {
+    ) -> (Rank, GroupMatch) {
         let rank = |key: SubscriberKey, member: &Member| {
             let (subscriber, qos) = (&self.subscribers[key], message.qos().min(member.options.qos));
             let is_logged = subscriber.is_durable && qos > QoS::AtMostOnce;
@@ -219,19 +272,19 @@ impl Router {
         };
         let (rank, subscriber, member) = self.groups.choose(group, rota, rank);
         let terms = Terms::new(message.qos(), message.retain(), member.options, member.id);
-        (rank, Match { subscriber, terms, group: Some(group) })
+        (rank, GroupMatch { group, member: Match { subscriber, terms } })
     }
 
     /// The message as a group gives it to this member.
     pub(crate) fn address(
         &self,
         message: &Message,
-        found: &Match,
-        group: GroupKey,
+        found: &GroupMatch,
         scratch: &mut Vec<u8>,
     ) -> Message {
-        let client_id = &self.groups.member(group, found.subscriber).client_id;
-        message.for_member(client_id, self.groups.filter(group), scratch)
+        let GroupMatch { group, member } = found;
+        let client_id = &self.groups.member(*group, member.subscriber).client_id;
+        message.for_member(client_id, self.groups.filter(*group), scratch)
     }
 
     /// Makes the message that of its topic, or with an empty payload removes it ([MQTT-3.3.1-6]).

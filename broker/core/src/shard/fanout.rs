@@ -9,7 +9,7 @@ use crate::id::{ConnectionKey, SessionKey, ShardId};
 use crate::mail::Mail;
 use crate::message::Message;
 use crate::router::share::Rota;
-use crate::router::{Match, Router};
+use crate::router::{GroupMatch, Match, Recent, Router};
 use crate::shard::Shard;
 use crate::shard::backlog::mail_bytes;
 use crate::shard::desk::Desk;
@@ -19,10 +19,19 @@ use crate::turn::{Append, Target, Turn, Write};
 /// Buffers that keep their capacity from turn to turn.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    matches: Vec<Match>,
+    receivers: Receivers,
+    recent: Recent,
     own: Vec<Target>,
     frames: Frames,
     pub(super) rota: Rota,
+}
+
+/// Who gets a message.
+#[derive(Debug, Default)]
+pub(super) struct Receivers {
+    pub(super) matches: Vec<Match>,
+    /// What groups give to their members at QoS 1 and 2.
+    pub(super) shares: Vec<GroupMatch>,
 }
 
 impl Shard {
@@ -32,21 +41,37 @@ impl Shard {
         router: &mut RouterAccess<'_>,
         out: &mut Turn,
     ) {
-        let PublishStep { message, session, acknowledge } = step;
-        let (session_key, session) = (*session, session.and_then(|key| self.sessions.get_mut(key)));
+        let mut receivers = std::mem::take(&mut self.scratch.receivers);
+        self.find(step, router.shared(), &mut receivers);
+        self.publish_to(step, &mut receivers, router, out);
+        receivers.matches.clear();
+        receivers.shares.clear();
+        self.scratch.receivers = receivers;
+    }
+
+    fn find(&mut self, step: &PublishStep, router: &Router, receivers: &mut Receivers) {
+        let session = step.session.and_then(|key| self.sessions.get(key));
         let publisher = session.and_then(|session| session.subscriber);
-        let mut matches = std::mem::take(&mut self.scratch.matches);
-        router.shared().route(message, publisher, &mut matches);
-        if router.shared().has_groups() {
-            self.choose_members(message, router.shared(), &mut matches);
+        let (recent, matches) = (&mut self.scratch.recent, &mut receivers.matches);
+        router.route(&step.message, publisher, recent, matches);
+        if router.has_groups() {
+            self.choose_members(&step.message, router, receivers);
         }
+    }
+
+    fn publish_to(
+        &mut self,
+        step: &PublishStep,
+        receivers: &mut Receivers,
+        router: &mut RouterAccess<'_>,
+        out: &mut Turn,
+    ) {
+        let &PublishStep { ref message, session: session_key, ref acknowledge } = step;
         if let &Some((connection, packet_id)) = acknowledge
             && self.desk.is_store_full
-            && must_be_stored(message, &matches, router.shared())
+            && must_be_stored(message, receivers, router.shared())
             && self.can_be_told(connection)
         {
-            matches.clear();
-            self.scratch.matches = matches;
             self.desk.counters.drop_deliveries(DropReason::StoreFull, 1);
             let reason = "the disk is full";
             return self.refuse_publish(message, session_key, connection, packet_id, reason);
@@ -55,8 +80,6 @@ impl Shard {
         if message.retain() {
             let is_kept = self.retain(message, acknowledge.is_some(), router.exclusive(), out);
             if let (false, &Some((connection, packet_id))) = (is_kept, acknowledge) {
-                matches.clear();
-                self.scratch.matches = matches;
                 let reason = "a retained message is too large, or one too many";
                 return self.refuse_publish(message, session_key, connection, packet_id, reason);
             }
@@ -71,9 +94,8 @@ impl Shard {
             waits = true;
         }
         let router = router.shared();
-        let is_matched = !matches.is_empty();
-        waits |= self.spread(message, &mut matches, router, out);
-        self.scratch.matches = matches;
+        let is_matched = !receivers.is_empty();
+        waits |= self.spread(message, receivers, router, out);
         if !is_matched {
             self.desk.counters.messages_unmatched += 1;
         }
@@ -125,18 +147,17 @@ impl Shard {
     fn spread(
         &mut self,
         message: &Message,
-        matches: &mut Vec<Match>,
+        receivers: &mut Receivers,
         router: &Router,
         out: &mut Turn,
     ) -> bool {
         let mut logged: Vec<(ShardId, Vec<Target>)> = Vec::new();
         let mut is_logged = false;
         let mut is_given = false;
-        for found in matches.drain(..) {
-            if let (Some(group), true) = (found.group, found.terms.qos > QoS::AtMostOnce) {
-                is_given |= self.give(message, found, group, router, out);
-                continue;
-            }
+        for found in receivers.shares.drain(..) {
+            is_given |= self.give(message, found, router, out);
+        }
+        for found in receivers.matches.drain(..) {
             let subscriber = router.locate(&found);
             let target = Target { session: subscriber.session, terms: found.terms };
             if subscriber.is_durable && target.terms.qos > QoS::AtMostOnce {
@@ -213,11 +234,19 @@ impl Shard {
     }
 }
 
+impl Receivers {
+    fn is_empty(&self) -> bool {
+        self.matches.is_empty() && self.shares.is_empty()
+    }
+}
+
 /// Whether somebody is owed the message after this process has ended.
-fn must_be_stored(message: &Message, matches: &[Match], router: &Router) -> bool {
+fn must_be_stored(message: &Message, receivers: &Receivers, router: &Router) -> bool {
     let is_owed =
         |found: &Match| found.terms.qos > QoS::AtMostOnce && router.locate(found).is_durable;
-    message.retain() && !message.payload().is_empty() || matches.iter().any(is_owed)
+    message.retain() && !message.payload().is_empty()
+        || receivers.matches.iter().any(is_owed)
+        || receivers.shares.iter().any(|share| is_owed(&share.member))
 }
 
 /// One mail a shard and turn.

@@ -8,11 +8,10 @@ use crate::counters::DropReason;
 use crate::id::{ConnectionKey, SessionKey};
 use crate::limits::Limits;
 use crate::message::Message;
-use crate::router::share::GroupKey;
-use crate::router::{Match, Router, Subscriber};
+use crate::router::{GroupMatch, Router, Subscriber};
 use crate::session::Session;
 use crate::shard::Shard;
-use crate::shard::fanout::mail_delivery;
+use crate::shard::fanout::{Receivers, mail_delivery};
 use crate::shard::steps::Step;
 use crate::turn::{Append, Target, Turn};
 
@@ -23,7 +22,7 @@ impl Shard {
         &mut self,
         message: &Message,
         router: &Router,
-        matches: &mut Vec<Match>,
+        receivers: &mut Receivers,
     ) {
         let Self { sessions, connections, desk, scratch, .. } = self;
         let has_room = |session, qos| {
@@ -32,7 +31,13 @@ impl Shard {
         let keeps_up = |subscriber: &Subscriber, qos| {
             subscriber.shard != desk.id || has_room(subscriber.session, qos)
         };
-        router.route_to_groups(message, &mut scratch.rota, keeps_up, matches);
+        router.route_to_groups(message, &mut scratch.rota, keeps_up, |found| {
+            if found.member.terms.qos == QoS::AtMostOnce {
+                receivers.matches.push(found.member);
+            } else {
+                receivers.shares.push(found);
+            }
+        });
     }
 
     /// Gives a message to a member of a group. It carries the group, so that it can be
@@ -40,14 +45,13 @@ impl Shard {
     pub(super) fn give(
         &mut self,
         message: &Message,
-        found: Match,
-        group: GroupKey,
+        found: GroupMatch,
         router: &Router,
         out: &mut Turn,
     ) -> bool {
-        let message = router.address(message, &found, group, &mut self.desk.scratch);
-        let subscriber = router.locate(&found);
-        let target = Target { session: subscriber.session, terms: found.terms };
+        let message = router.address(message, &found, &mut self.desk.scratch);
+        let subscriber = router.locate(&found.member);
+        let target = Target { session: subscriber.session, terms: found.member.terms };
         if subscriber.is_durable && target.terms.qos > QoS::AtMostOnce {
             let is_told = subscriber.is_connected;
             let targets = is_told.then(|| (subscriber.shard, vec![target])).into_iter().collect();
@@ -101,10 +105,10 @@ impl Shard {
             has_room(sessions, connections, session, message, qos, &desk.limits).is_ok()
         };
         match router.route_again(message, &mut scratch.rota, keeps_up) {
-            Some(found) if let Some(group) = found.group => {
-                self.give(message, found, group, router, out);
+            Some(found) => {
+                self.give(message, found, router, out);
             }
-            _ => desk.counters.drop_deliveries(why, 1),
+            None => desk.counters.drop_deliveries(why, 1),
         }
     }
 }
