@@ -3,6 +3,8 @@
 /// The version of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Version {
+    /// MQTT 3.1, protocol level 3.
+    V31,
     /// MQTT 3.1.1, protocol level 4.
     V311,
     /// MQTT 5.
@@ -13,8 +15,17 @@ impl Version {
     /// The byte in CONNECT.
     pub const fn level(self) -> u8 {
         match self {
+            Self::V31 => 3,
             Self::V311 => 4,
             Self::V5 => 5,
+        }
+    }
+
+    /// The name in CONNECT.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V31 => "MQIsdp",
+            Self::V311 | Self::V5 => "MQTT",
         }
     }
 }
@@ -38,6 +49,8 @@ pub struct Link {
 }
 
 impl Link {
+    /// MQTT 3.1 over TCP.
+    pub const V31_TCP: Self = Self { version: Version::V31, transport: Transport::Tcp };
     /// MQTT 3.1.1 over TCP.
     pub const V311_TCP: Self = Self { version: Version::V311, transport: Transport::Tcp };
     /// MQTT 3.1.1 over TLS.
@@ -46,6 +59,16 @@ impl Link {
     pub const V5_TCP: Self = Self { version: Version::V5, transport: Transport::Tcp };
     /// MQTT 5 over TLS.
     pub const V5_TLS: Self = Self { version: Version::V5, transport: Transport::Tls };
+
+    /// What SUBACK says of a filter that was refused for this reason: MQTT 3.1.1 knows one
+    /// failure, MQTT 3.1 none.
+    pub fn refused_filter(self, reason_code: u8) -> u8 {
+        match self.version {
+            Version::V31 => 0,
+            Version::V311 => 0x80,
+            Version::V5 => reason_code,
+        }
+    }
 
     /// Whether it speaks MQTT 5.
     pub fn is_v5(self) -> bool {
@@ -59,9 +82,29 @@ impl Link {
     }
 }
 
-/// Makes four tests of each scenario, a function that takes a [`Link`].
+/// Makes a test of each scenario, a function that takes a [`Link`], for MQTT 3.1.1 and MQTT 5 over
+/// each transport, and for MQTT 3.1 over TCP.
 #[macro_export]
 macro_rules! every_link {
+    ($($scenario:ident),* $(,)?) => { $(
+        mod $scenario {
+            #[test]
+            fn v31_tcp() { super::$scenario($crate::Link::V31_TCP); }
+            #[test]
+            fn v311_tcp() { super::$scenario($crate::Link::V311_TCP); }
+            #[test]
+            fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
+            #[test]
+            fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
+            #[test]
+            fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
+        }
+    )* };
+}
+
+/// Makes four tests of each scenario that MQTT 3.1 cannot play.
+#[macro_export]
+macro_rules! newer_links {
     ($($scenario:ident),* $(,)?) => { $(
         mod $scenario {
             #[test]

@@ -161,7 +161,7 @@ impl Connect {
             flags |= 0x40;
             put_binary(password, &mut payload);
         }
-        let mut rest = field("MQTT");
+        let mut rest = field(version.name());
         rest.extend([version.level(), flags]);
         rest.extend(self.keep_alive_s.to_be_bytes());
         if version == Version::V5 {

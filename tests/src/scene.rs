@@ -120,6 +120,19 @@ impl Scene {
         (client, session_present)
     }
 
+    /// As [`Scene::resume`], for a session that is there: Session Present says so, where the version
+    /// has it.
+    ///
+    /// # Panics
+    /// When the broker refuses, or knows nothing of the session.
+    #[track_caller]
+    pub fn come_back(&self, name: &str) -> Client {
+        let (client, session_present) = self.resume(name);
+        let can_tell = self.link.version != Version::V31;
+        assert_eq!(session_present, can_tell, "[MQTT-3.2.2-3] Session Present of {name}");
+        client
+    }
+
     /// A client connected as asked, Session Present, the properties of CONNACK.
     ///
     /// # Panics

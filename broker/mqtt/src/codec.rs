@@ -21,11 +21,13 @@ pub fn decode(
     version: Version,
     packet_size_max: u32,
 ) -> Result<Option<(Packet<'_>, usize)>, DecodeError> {
-    // MQTT 3.1.1 has no AUTH.
-    if version == Version::V3_1_1 && bytes.first().is_some_and(|first| first >> 4 == 15) {
+    // Before MQTT 5 there was no AUTH.
+    if !version.has_properties() && bytes.first().is_some_and(|first| first >> 4 == 15) {
         return Err(DecodeError::ReservedPacketType);
     }
-    let Some(header) = FixedHeader::read(bytes, packet_size_max)? else { return Ok(None) };
+    let Some(header) = FixedHeader::read(bytes, version, packet_size_max)? else {
+        return Ok(None);
+    };
     header.validate_length(version)?;
     let Some(body) = header.body(bytes) else { return Ok(None) };
     let packet_type = header.packet_type;
@@ -72,7 +74,9 @@ pub fn decode_connect(
         }
         Some(_) => {}
     }
-    let Some(header) = FixedHeader::read(bytes, packet_size_max)? else { return Ok(None) };
+    let Some(header) = FixedHeader::read(bytes, Version::V5, packet_size_max)? else {
+        return Ok(None);
+    };
     if let Some(version) = Protocol::of(header.visible_body(bytes)).supported()? {
         header.validate_length(version)?;
     }
@@ -84,7 +88,7 @@ pub fn decode_connect(
 /// In what version to answer a CONNECT that was refused, so that its sender understands the
 /// CONNACK. `None`: the bytes are no MQTT, an answer would mean nothing. [MQTT-3.1.2-1]
 pub fn connect_version(bytes: &[u8]) -> Option<Version> {
-    let header = FixedHeader::read(bytes, u32::MAX).ok()??;
+    let header = FixedHeader::read(bytes, Version::V5, u32::MAX).ok()??;
     if header.packet_type != PacketType::Connect {
         return None;
     }
@@ -93,15 +97,15 @@ pub fn connect_version(bytes: &[u8]) -> Option<Version> {
         Protocol::OtherLevel(level) if level > Version::V5.level() && level < 0x80 => {
             Some(Version::V5)
         }
-        // MQTT 3.1, or a bridge of mosquitto, which sets the highest bit to see who objects.
-        Protocol::OtherLevel(_) | Protocol::Mqtt3_1 => Some(Version::V3_1_1),
+        // One of old, or a bridge of mosquitto, which sets the highest bit to see who objects.
+        Protocol::OtherLevel(_) => Some(Version::V3_1_1),
         Protocol::Unfinished | Protocol::OtherName => None,
     }
 }
 
 impl Packet<'_> {
     /// Appends the packet to `out`, without what the version cannot say. A CONNECT is encoded by
-    /// the version in it, not by `version`; an AUTH in MQTT 3.1.1 is nothing at all.
+    /// the version in it, not by `version`; an AUTH before MQTT 5 is nothing at all.
     ///
     /// Values are taken as they are: to send a Topic Name without wildcards, Reason Codes that the
     /// packet may carry, one Topic Filter or more, is up to the caller. What would make the bytes
@@ -140,7 +144,7 @@ impl Packet<'_> {
     }
 
     fn is_unknown_to(&self, version: Version) -> bool {
-        version == Version::V3_1_1 && self.packet_type() == PacketType::Auth
+        !version.has_properties() && self.packet_type() == PacketType::Auth
     }
 
     fn flags(&self) -> u8 {

@@ -107,9 +107,9 @@ decode_errors! {
     NotConnect, ProtocolError, "not_connect", "[MQTT-3.1.0-1]",
         "the first packet of the connection is not CONNECT";
     UnsupportedProtocolName, UnsupportedProtocolVersion, "unsupported_protocol_name",
-        "[MQTT-3.1.2-1]", "the protocol name is not \"MQTT\"";
+        "[MQTT-3.1.2-1]", "the protocol name is neither \"MQTT\" nor \"MQIsdp\"";
     UnsupportedProtocolVersion, UnsupportedProtocolVersion, "unsupported_protocol_version",
-        "[MQTT-3.1.2-2]", "the protocol version is neither 3.1.1 nor 5";
+        "[MQTT-3.1.2-2]", "the protocol version is neither 3.1, 3.1.1 nor 5";
     ConnectReservedFlag, MalformedPacket, "connect_reserved_flag", "[MQTT-3.1.2-3]",
         "the reserved bit of the Connect Flags is set";
     WillQosReserved, MalformedPacket, "will_qos_reserved", "[MQTT-3.1.2-12]",
@@ -125,6 +125,9 @@ decode_errors! {
     EmptyClientIdWithSession, ClientIdentifierNotValid, "empty_client_id_with_session",
         "[MQTT-3.1.3-8] of MQTT 3.1.1",
         "the Client Identifier is empty although the session is to be kept";
+
+    EmptyClientId, ClientIdentifierNotValid, "empty_client_id", "[MQTT 3.1, section 3.1]",
+        "the Client Identifier is empty, which MQTT 3.1 does not allow";
 
     // CONNACK.
     ConnackReservedFlags, MalformedPacket, "connack_reserved_flags", "[MQTT-3.2.2-1]",

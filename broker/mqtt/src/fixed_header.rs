@@ -23,12 +23,16 @@ pub(crate) struct FixedHeader {
 
 impl FixedHeader {
     /// `None`: the header goes on behind the end of `bytes`. The first byte is judged even then.
-    pub(crate) fn read(bytes: &[u8], packet_size_max: u32) -> Result<Option<Self>, DecodeError> {
+    pub(crate) fn read(
+        bytes: &[u8],
+        version: Version,
+        packet_size_max: u32,
+    ) -> Result<Option<Self>, DecodeError> {
         let Some((first, length)) = bytes.split_first() else { return Ok(None) };
         let flags = first & 0x0F;
         let packet_type =
             PacketType::from_number(first >> 4).ok_or(DecodeError::ReservedPacketType)?;
-        if reserved_flags(packet_type).is_some_and(|reserved| reserved != flags) {
+        if reserved_flags(packet_type).is_some_and(|reserved| !is_legal(flags, reserved, version)) {
             return Err(DecodeError::ReservedFlags);
         }
         let Some(length) = VariableByteInteger::read(length)? else { return Ok(None) };
@@ -73,6 +77,13 @@ pub(crate) const fn reserved_flags(packet_type: PacketType) -> Option<u8> {
         PacketType::Pubrel | PacketType::Subscribe | PacketType::Unsubscribe => Some(0b0010),
         _ => Some(0b0000),
     }
+}
+
+/// Whether a packet other than PUBLISH may have these flags. In MQTT 3.1 SUBSCRIBE, UNSUBSCRIBE and
+/// PUBREL are sent at QoS 1, and again with DUP.
+const fn is_legal(flags: u8, reserved: u8, version: Version) -> bool {
+    let is_repeated = matches!(version, Version::V3_1) && reserved == 0b0010 && flags == 0b1010;
+    flags == reserved || is_repeated
 }
 
 /// Appends a fixed header for a body of `remaining` bytes; makes room for the body.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::PacketType;
+use crate::{PacketType, Version};
 
 /// One row a code: name, value, CONNACK return code in MQTT 3.1.1, text.
 macro_rules! reason_codes {
@@ -151,9 +151,14 @@ impl ReasonCode {
         }
     }
 
-    /// What an MQTT 3.1.1 SUBACK says instead: the granted QoS, or 0x80 for every error.
-    pub const fn suback_code(self) -> u8 {
-        if self.is_error() { 0x80 } else { self.code() }
+    /// What a SUBACK says before MQTT 5: the granted QoS, or 0x80 for every error. MQTT 3.1 has no
+    /// word for an error: the least that it can say is QoS 0.
+    pub const fn suback_code(self, version: Version) -> u8 {
+        match version {
+            Version::V3_1 if self.is_error() => 0x00,
+            Version::V3_1_1 if self.is_error() => 0x80,
+            _ => self.code(),
+        }
     }
 }
 

@@ -122,7 +122,9 @@ fn tests_in(file: &str, text: &str) -> Vec<Test> {
         let names = lists.flat_map(|rest| rest.split('}').next().unwrap_or("").split(','));
         names.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
     };
-    let (every, v5, v311) = (listed("every_link"), listed("v5_links"), listed("v311_links"));
+    let mut every = listed("every_link");
+    every.extend(listed("newer_links"));
+    let (v5, v311) = (listed("v5_links"), listed("v311_links"));
     let mut tests = Vec::new();
     let mut module = String::new();
     let mut comment = String::new();

@@ -1,18 +1,20 @@
 //! CONNECT packets that break the format: the connection ends, nothing else does.
 
 use flotilla_tests::{
-    Connect, Link, Packet, Property, Scene, Version, Will, every_link,
+    Connect, Link, Packet, Property, Scene, Version, Will, every_link, newer_links,
     packet::{field, frame},
     v5_links, v311_links,
 };
 
 every_link! {
     other_levels_are_refused,
+    strings_that_are_not_utf_8,
+    will_on_a_topic_nobody_may_publish_to,
+}
+newer_links! {
     other_names_are_refused,
     flags_that_contradict_each_other,
     payload_that_does_not_match_the_flags,
-    strings_that_are_not_utf_8,
-    will_on_a_topic_nobody_may_publish_to,
 }
 v311_links! { password_needs_a_user_name }
 v5_links! { password_without_a_user_name, properties_that_connect_may_not_have }
@@ -63,8 +65,8 @@ fn other_names_are_refused(link: Link) {
         let bytes = connect(link.version, name.as_bytes(), link.version.level(), 2, &field("a"));
         assert_refused(&scene, &bytes, &[0x84, 0x01], name);
     }
-    let old = connect(Version::V311, b"MQIsdp", 3, 2, &field("a"));
-    assert_refused(&scene, &old, &[0x84, 0x01], "MQTT 3.1");
+    let old = connect(Version::V311, b"MQIsdp", 4, 2, &field("a"));
+    assert_refused(&scene, &old, &[0x84, 0x01], "the name of MQTT 3.1 with the level of 3.1.1");
 }
 
 /// [MQTT-3.1.2-3], [MQTT-3.1.2-11], [MQTT-3.1.2-12], [MQTT-3.1.2-13]
@@ -82,7 +84,13 @@ fn flags_that_contradict_each_other(link: Link) {
         (0b0010_0010, &field("a"), "Will Retain without a Will"),
         (0b0001_1110, &will, "Will QoS 3"),
     ] {
-        let bytes = connect(link.version, b"MQTT", link.version.level(), flags, payload);
+        let bytes = connect(
+            link.version,
+            link.version.name().as_bytes(),
+            link.version.level(),
+            flags,
+            payload,
+        );
         assert_malformed(&scene, &bytes, &[0x81, 0x82], why);
     }
 }
@@ -100,7 +108,13 @@ fn payload_that_does_not_match_the_flags(link: Link) {
         (0b1100_0010, two, "a Password flag without a field"),
         (0b0000_0110, field("a"), "a Will flag without fields"),
     ] {
-        let bytes = connect(link.version, b"MQTT", link.version.level(), flags, &payload);
+        let bytes = connect(
+            link.version,
+            link.version.name().as_bytes(),
+            link.version.level(),
+            flags,
+            &payload,
+        );
         assert_malformed(&scene, &bytes, &[0x81, 0x82, 0x85], why);
     }
     assert_malformed(&scene, &frame(0x10, &[]), &[0x81], "nothing at all");
@@ -114,7 +128,7 @@ fn strings_that_are_not_utf_8(link: Link) {
     let scene = Scene::shared(link);
     for bytes in [&b"a\0b"[..], b"\xFF", b"\xC0\x80", b"\xED\xA0\x80", b"\xF5\x80\x80\x80"] {
         let level = link.version.level();
-        let id = connect(link.version, b"MQTT", level, 2, &field(bytes));
+        let id = connect(link.version, link.version.name().as_bytes(), level, 2, &field(bytes));
         assert_malformed(
             &scene,
             &id,
@@ -122,11 +136,11 @@ fn strings_that_are_not_utf_8(link: Link) {
             &format!("Client Identifier {bytes:X?}"),
         );
         let user = [field("a"), field(bytes)].concat();
-        let user = connect(link.version, b"MQTT", level, 0x82, &user);
+        let user = connect(link.version, link.version.name().as_bytes(), level, 0x82, &user);
         assert_malformed(&scene, &user, &[0x81, 0x82], &format!("User Name {bytes:X?}"));
         let properties: &[u8] = if link.is_v5() { &[0] } else { &[] };
         let will = [field("a"), properties.to_vec(), field(bytes), field("x")].concat();
-        let will = connect(link.version, b"MQTT", level, 0x06, &will);
+        let will = connect(link.version, link.version.name().as_bytes(), level, 0x06, &will);
         assert_malformed(&scene, &will, &[0x81, 0x82], &format!("Will Topic {bytes:X?}"));
     }
 }
@@ -148,7 +162,12 @@ fn will_on_a_topic_nobody_may_publish_to(link: Link) {
 fn password_needs_a_user_name(link: Link) {
     let scene = Scene::shared(link);
     let payload = [field("a"), field("secret")].concat();
-    assert_malformed(&scene, &connect(link.version, b"MQTT", 4, 0x42, &payload), &[], "a password");
+    assert_malformed(
+        &scene,
+        &connect(link.version, link.version.name().as_bytes(), 4, 0x42, &payload),
+        &[],
+        "a password",
+    );
 }
 
 /// Section 3.1.2.9: new in MQTT 5.

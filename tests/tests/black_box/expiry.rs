@@ -107,8 +107,7 @@ fn what_has_been_sent_does_not_expire(link: Link) {
     elapse(Duration::from_millis(2_100));
     publisher.send(&pubrel(4_711));
     assert_eq!(publisher.await_pubcomp(4_711).code, 0);
-    let (mut client, session_present) = scene.resume("a");
-    assert!(session_present);
+    let mut client = scene.come_back("a");
     client.await_pubrel(received.id);
     client.send(&pubcomp(received.id));
     let again = client.take();

@@ -20,6 +20,7 @@ mod flow_control;
 mod foreign_clients;
 mod integrity;
 mod load;
+mod mqtt_3_1;
 mod mutual_tls;
 mod operations;
 mod persons_path;

@@ -34,9 +34,7 @@ fn pair(scene: &Scene) -> (Client, Client) {
 #[track_caller]
 fn again(scene: &Scene, client: Client) -> Client {
     client.cut();
-    let (client, session_present) = scene.resume("a");
-    assert!(session_present, "[MQTT-3.2.2-3]");
-    client
+    scene.come_back("a")
 }
 
 /// [MQTT-4.4.0-1], [MQTT-3.3.1-1]: DUP, the same Packet Identifiers, the original order of each
@@ -137,8 +135,7 @@ fn reset_at_every_packet(link: Link) {
             }
         }
         client.reset();
-        let (mut client, session_present) = scene.resume(&name);
-        assert!(session_present);
+        let mut client = scene.come_back(&name);
         publisher.publish(&topic, MESSAGES.to_string(), 1);
         publisher.publish(&topic, (MESSAGES + 1).to_string(), 2);
         while !receiver.is_complete(MESSAGES + 2) {

@@ -42,8 +42,7 @@ fn acknowledged_messages_are_there_after_a_kill(link: Link) {
         publisher.publish("x/y", number.to_string(), 1 + (number % 2) as u8);
     }
     killed(&mut scene);
-    let (mut sleeper, session_present) = scene.resume("sleeper");
-    assert!(session_present);
+    let mut sleeper = scene.come_back("sleeper");
     let mut next = [0, 1];
     for _ in 0..MESSAGES {
         let publish = sleeper.take();
@@ -71,8 +70,7 @@ fn sessions_receive_at_once_after_a_kill(link: Link) {
     let mut publisher = scene.connect("publisher");
     for number in 0..5 {
         publisher.publish(&format!("{number}/x"), "before", 1);
-        let (mut sleeper, session_present) = scene.resume(&format!("sleeper{number}"));
-        assert!(session_present, "{number}");
+        let mut sleeper = scene.come_back(&format!("sleeper{number}"));
         publisher.publish("gone", "not subscribed", 1);
         publisher.publish(&format!("{number}/x"), "after", 1);
         assert_eq!([sleeper.take().text(), sleeper.take().text()], ["before", "after"]);
@@ -148,8 +146,7 @@ fn messages_to_a_client_come_again_after_a_kill(link: Link) {
     client.ping();
     killed(&mut scene);
 
-    let (mut client, session_present) = scene.resume("a");
-    assert!(session_present);
+    let mut client = scene.come_back("a");
     scene.connect("publisher").publish("end", "end", 2);
     let mut again = Vec::new();
     let mut releases = Vec::new();
@@ -201,8 +198,7 @@ fn messages_of_qos_2_from_a_client_are_one_after_a_kill(link: Link) {
     client.await_pubcomp(1);
     killed(&mut scene);
 
-    let (mut client, session_present) = scene.resume("a");
-    assert!(session_present);
+    let mut client = scene.come_back("a");
     // 1: PUBCOMP was lost; 2: PUBREC was lost; 3: PUBREL was.
     client.send(&pubrel(1));
     client.await_pubcomp(1);
@@ -213,8 +209,7 @@ fn messages_of_qos_2_from_a_client_are_one_after_a_kill(link: Link) {
         assert_eq!(client.await_pubcomp(id).code, 0, "{id}");
     }
     client.publish("x", "end", 2);
-    let (mut watcher, session_present) = scene.resume("watcher");
-    assert!(session_present);
+    let mut watcher = scene.come_back("watcher");
     assert_eq!(watcher.take_until("end"), ["1", "2", "3"]);
 }
 
@@ -259,8 +254,7 @@ fn a_normal_end_tells_clients_and_loses_nothing(link: Link) {
     let ended = scene.broker_mut().wait();
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     scene.broker_mut().restart();
-    let (mut client, session_present) = scene.resume("a");
-    assert!(session_present);
+    let mut client = scene.come_back("a");
     let mut publisher = scene.connect("publisher");
     publisher.publish("x", "end", 1);
     assert_eq!(client.take(), open.dup());
@@ -296,8 +290,7 @@ fn options_of_subscriptions_are_there_after_a_kill(link: Link) {
     client.subscribe_with(&[("x", 1 | NO_LOCAL | AS_PUBLISHED)], &[id]);
     client.cut();
     killed(&mut scene);
-    let (mut client, session_present) = scene.resume("a");
-    assert!(session_present);
+    let mut client = scene.come_back("a");
     client.publish("x", "mine", 1);
     let mut publisher = scene.connect("publisher");
     publisher.publish_packet(Publish::new("x", "other's").qos(2, 0).retained());
@@ -324,8 +317,7 @@ fn expiry_goes_on_while_the_broker_is_away(link: Link) {
     scene.broker_mut().restart();
     let (_, session_present, _) = scene.connect_with(&short);
     assert!(!session_present, "it expired");
-    let (mut sleeper, session_present) = scene.resume("sleeper");
-    assert!(session_present);
+    let mut sleeper = scene.come_back("sleeper");
     let publish = sleeper.take();
     assert_eq!(publish.text(), "fresh");
     let expiry = publish.expiry_s();
@@ -348,8 +340,7 @@ fn a_will_is_published_after_a_kill(link: Link) {
     // What is acknowledged now is stored after what was before.
     clients.iter_mut().for_each(|client| client.publish("will/other", "other", 1));
     killed(&mut scene);
-    let (mut watcher, session_present) = scene.resume("watcher");
-    assert!(session_present);
+    let mut watcher = scene.come_back("watcher");
     let mut got: Vec<String> = (0..4).map(|_| watcher.take().text().to_owned()).collect();
     got.sort();
     assert_eq!(got, ["at once", "delayed", "other", "other"]);

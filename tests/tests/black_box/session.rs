@@ -29,8 +29,7 @@ fn messages_wait_in_order(link: Link) {
     for number in 0..MESSAGES {
         publisher.publish(&scene.topic("x"), number.to_string(), 1 + (number % 2) as u8);
     }
-    let (mut sleeper, session_present) = scene.resume("sleeper");
-    assert!(session_present);
+    let mut sleeper = scene.come_back("sleeper");
     let mut next = [0, 1];
     for _ in 0..MESSAGES {
         let publish = sleeper.take();
@@ -68,8 +67,7 @@ fn restored_subscriptions_work_at_once(link: Link) {
     client.disconnect();
     let mut publisher = scene.connect("publisher");
     for number in 0..20 {
-        let (mut client, session_present) = scene.resume("a");
-        assert!(session_present);
+        let mut client = scene.come_back("a");
         publisher.publish(&scene.topic("x"), number.to_string(), (number % 2) as u8);
         assert_eq!(client.take().text(), number.to_string());
         client.disconnect();
@@ -122,8 +120,7 @@ fn the_other_version_resumes_it(link: Link) {
     assert_eq!(client.take().text(), "one");
     client.disconnect();
     publisher.publish(&scene.topic("x"), "two", 2);
-    let (mut client, session_present) = scene.resume("a");
-    assert!(session_present);
+    let mut client = scene.come_back("a");
     assert_eq!(client.take().text(), "two");
 }
 
@@ -193,8 +190,7 @@ fn disconnect_and_a_cut_leave_the_same_session(link: Link) {
     for (number, leave) in leave.into_iter().enumerate() {
         leave(client);
         publisher.publish(&scene.topic("x"), number.to_string(), 1);
-        let (resumed, session_present) = scene.resume("a");
-        assert!(session_present);
+        let resumed = scene.come_back("a");
         client = resumed;
         assert_eq!(client.take().text(), number.to_string());
         client.ping();

@@ -137,8 +137,7 @@ fn messages_of_qos_2_stay_with_their_client(link: Link) {
     assert_eq!(passing.await_publish().text(), "passing's");
     passing.cut();
     let mut last = join(&scene, "last", &filter, 2);
-    let (mut lasting, is_present) = scene.resume("lasting");
-    assert!(is_present);
+    let mut lasting = scene.come_back("lasting");
     assert_eq!(lasting.take().text(), "lasting's");
     assert_eq!(all(&mut last, &scene, "own"), <[&str; 0]>::default());
     assert_eq!(all(&mut lasting, &scene, "other"), <[&str; 0]>::default());
@@ -162,8 +161,7 @@ fn a_group_that_is_away_finds_everything_after_a_kill(link: Link) {
     scene.broker().await_metric("flotilla_shared_groups", &[], |groups| groups == 1.0);
     let mut got = Vec::new();
     for name in ["a", "b"] {
-        let (mut member, is_present) = scene.resume(name);
-        assert!(is_present);
+        let mut member = scene.come_back(name);
         got.extend((0..10).map(|_| member.take().text().to_owned()));
         member.disconnect();
         let (mut member, _) = scene.resume(name);

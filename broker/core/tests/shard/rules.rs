@@ -565,7 +565,7 @@ fn silence_and_strangers_cost_their_own_connection() {
         assert_eq!(b.next(wire), "");
     }
     let wire = b.open(0, Version::V3_1_1);
-    b.send_bytes(wire, b"\x10\x0f\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x01x");
+    b.send_bytes(wire, b"\x10\x0f\x00\x06MQIsdp\x02\x02\x00\x3c\x00\x01x");
     assert_eq!(b.next(wire), "CONNACK 0x84 present=false", "return code 1 [MQTT-3.1.2-2]");
     b.refuse_next = Some(ReasonCode::BadUserNameOrPassword);
     let wire = b.connect(0, Connect::new(Version::V3_1_1, "stranger"));

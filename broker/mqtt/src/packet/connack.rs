@@ -72,7 +72,7 @@ impl<'a> Connack<'a> {
         };
         let reason_code = match version {
             Version::V5 => reader.reason_code(PacketType::Connack)?,
-            Version::V3_1_1 => ReasonCode::from_connect_return_code(reader.u8()?)
+            Version::V3_1 | Version::V3_1_1 => ReasonCode::from_connect_return_code(reader.u8()?)
                 .ok_or(DecodeError::InvalidReasonCode)?,
         };
         if session_present && reason_code != ReasonCode::Success {
@@ -89,13 +89,15 @@ impl<'a> Connack<'a> {
     pub(crate) fn put_body<S: Sink>(&self, version: Version, sink: &mut S) {
         // [MQTT-3.2.2-6]
         let is_accepted = self.reason_code == ReasonCode::Success;
-        sink.put_u8(u8::from(self.session_present && is_accepted));
+        // In MQTT 3.1 that byte is not used.
+        let may_say = is_accepted && version != Version::V3_1;
+        sink.put_u8(u8::from(self.session_present && may_say));
         match version {
             Version::V5 => {
                 sink.put_u8(self.reason_code.code());
                 sink.put_section(&self.properties);
             }
-            Version::V3_1_1 => sink.put_u8(self.reason_code.connect_return_code()),
+            Version::V3_1 | Version::V3_1_1 => sink.put_u8(self.reason_code.connect_return_code()),
         }
     }
 }

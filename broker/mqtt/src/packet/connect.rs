@@ -4,11 +4,8 @@ use crate::property::{Place, Properties, Property, Section, put_option};
 use crate::wire::{Reader, Sink};
 use crate::{DecodeError, EncodeError, Forwarded, QoS, UserProperties, Version, topic};
 
-/// The protocol name with its length in front. [MQTT-3.1.2-1]
-const PROTOCOL_NAME: &[u8] = b"\0\x04MQTT";
-
-/// The protocol name of MQTT 3.1, which gets an answer that it understands.
-const PROTOCOL_NAME_3_1: &[u8] = b"\0\x06MQIsdp";
+/// The protocol names with their lengths in front. [MQTT-3.1.2-1]
+const PROTOCOL_NAMES: [&[u8]; 2] = [b"\0\x04MQTT", b"\0\x06MQIsdp"];
 
 /// The Connect Flags. [MQTT 5, section 3.1.2.3]
 mod flag {
@@ -26,13 +23,14 @@ mod flag {
 pub struct Connect<'a> {
     /// The version that the whole connection speaks.
     pub version: Version,
-    /// Whether an existing Session is discarded. [MQTT-3.1.2-4] In 3.1.1: Clean Session.
+    /// Whether an existing Session is discarded. [MQTT-3.1.2-4] Before MQTT 5: Clean Session.
     pub clean_start: bool,
     /// Seconds within which one and a half times something must arrive; 0: no limit.
     /// [MQTT-3.1.2-22]
     pub keep_alive_s: u16,
     /// The Client Identifier. May be empty: the server assigns one. [MQTT-3.1.3-6] A 3.1.1 client
-    /// with an empty one and Clean Session 0 is refused.
+    /// with an empty one and Clean Session 0 is refused, and a 3.1 client with an empty one. One of
+    /// more than the 23 characters that MQTT 3.1 allows is taken.
     pub client_id: &'a str,
     /// What is published when the connection ends without a proper DISCONNECT.
     pub will: Option<Will<'a>>,
@@ -40,7 +38,7 @@ pub struct Connect<'a> {
     pub username: Option<&'a str>,
     /// The password: any bytes.
     pub password: Option<&'a [u8]>,
-    /// Seconds for which the Session outlives the connection; `u32::MAX`: for ever. In 3.1.1 that
+    /// Seconds for which the Session outlives the connection; `u32::MAX`: for ever. Before MQTT 5 that
     /// is Clean Session 0, while Clean Session 1 is 0 seconds.
     pub session_expiry_interval_s: u32,
     /// How many QoS 1 or QoS 2 PUBLISH packets the client takes unacknowledged, never 0. 65,535 if
@@ -115,8 +113,6 @@ pub(crate) enum Protocol {
     Supported(Version),
     /// Another level of MQTT.
     OtherLevel(u8),
-    /// MQTT 3.1, which was called "MQIsdp".
-    Mqtt3_1,
     /// No MQTT.
     OtherName,
 }
@@ -124,14 +120,14 @@ pub(crate) enum Protocol {
 impl Protocol {
     /// Judges a body of which not all bytes need be there.
     pub(crate) fn of(body: &[u8]) -> Self {
-        if let Some(rest) = body.strip_prefix(PROTOCOL_NAME) {
+        for name in PROTOCOL_NAMES {
+            let Some(rest) = body.strip_prefix(name) else { continue };
             let Some(level) = rest.first() else { return Self::Unfinished };
-            return Version::from_level(*level).map_or(Self::OtherLevel(*level), Self::Supported);
+            let version = Version::from_level(*level)
+                .filter(|version| name.ends_with(version.protocol_name().as_bytes()));
+            return version.map_or(Self::OtherLevel(*level), Self::Supported);
         }
-        if body.starts_with(PROTOCOL_NAME_3_1) {
-            return Self::Mqtt3_1;
-        }
-        let may_become_one = PROTOCOL_NAME.starts_with(body) || PROTOCOL_NAME_3_1.starts_with(body);
+        let may_become_one = PROTOCOL_NAMES.iter().any(|name| name.starts_with(body));
         if may_become_one { Self::Unfinished } else { Self::OtherName }
     }
 
@@ -140,7 +136,7 @@ impl Protocol {
         match self {
             Self::Unfinished => Ok(None),
             Self::Supported(version) => Ok(Some(version)),
-            Self::OtherLevel(_) | Self::Mqtt3_1 => Err(DecodeError::UnsupportedProtocolVersion),
+            Self::OtherLevel(_) => Err(DecodeError::UnsupportedProtocolVersion),
             Self::OtherName => Err(DecodeError::UnsupportedProtocolName),
         }
     }
@@ -150,7 +146,7 @@ impl<'a> Connect<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
         let version = Protocol::of(body).supported()?.ok_or(DecodeError::Truncated)?;
         let mut reader = Reader::new(body);
-        reader.take(PROTOCOL_NAME.len() + 1)?;
+        reader.take(2 + version.protocol_name().len() + 1)?;
         let flags = ConnectFlags::from_byte(reader.u8()?, version)?;
         let mut connect = Self::new(version, "");
         connect.clean_start = flags.clean_start;
@@ -158,20 +154,30 @@ impl<'a> Connect<'a> {
         match version {
             Version::V5 => connect.take_properties(&mut reader)?,
             // What Clean Session 0 means in the words of MQTT 5. [MQTT 5, section 3.1.2.11.2]
-            Version::V3_1_1 if !flags.clean_start => connect.session_expiry_interval_s = u32::MAX,
-            Version::V3_1_1 => {}
+            Version::V3_1 | Version::V3_1_1 if !flags.clean_start => {
+                connect.session_expiry_interval_s = u32::MAX;
+            }
+            Version::V3_1 | Version::V3_1_1 => {}
         }
         connect.client_id = reader.string()?;
-        if version == Version::V3_1_1 && connect.client_id.is_empty() && !flags.clean_start {
-            return Err(DecodeError::EmptyClientIdWithSession);
+        match version {
+            Version::V3_1_1 if connect.client_id.is_empty() && !flags.clean_start => {
+                return Err(DecodeError::EmptyClientIdWithSession);
+            }
+            Version::V3_1 if connect.client_id.is_empty() => {
+                return Err(DecodeError::EmptyClientId);
+            }
+            _ => {}
         }
         if let Some((qos, retain)) = flags.will {
             connect.will = Some(Will::take(qos, retain, version, &mut reader)?);
         }
-        if flags.has_username {
+        // In MQTT 3.1 the length of the packet counts for more than these flags.
+        let may_be_missing = version == Version::V3_1;
+        if flags.has_username && !(may_be_missing && reader.is_empty()) {
             connect.username = Some(reader.string()?);
         }
-        if flags.has_password {
+        if flags.has_password && !(may_be_missing && reader.is_empty()) {
             connect.password = Some(reader.binary()?);
         }
         reader.end()?;
@@ -206,10 +212,10 @@ impl<'a> Connect<'a> {
 
     pub(crate) fn put_body<S: Sink>(&self, sink: &mut S) {
         let version = self.version;
-        if version == Version::V3_1_1 && self.password.is_some() && self.username.is_none() {
+        if !version.has_properties() && self.password.is_some() && self.username.is_none() {
             sink.refuse(EncodeError::PasswordWithoutUsername);
         }
-        sink.put(PROTOCOL_NAME);
+        sink.put_string(version.protocol_name());
         sink.put_u8(version.level());
         let flags = ConnectFlags {
             clean_start: self.clean_start,
@@ -334,7 +340,8 @@ struct ConnectFlags {
 
 impl ConnectFlags {
     fn from_byte(byte: u8, version: Version) -> Result<Self, DecodeError> {
-        if byte & flag::RESERVED != 0 {
+        // MQTT 3.1 says of it that it is not used.
+        if byte & flag::RESERVED != 0 && version != Version::V3_1 {
             return Err(DecodeError::ConnectReservedFlag);
         }
         let will_qos = QoS::from_bits(byte >> flag::WILL_QOS_SHIFT & 0b11)
@@ -351,7 +358,7 @@ impl ConnectFlags {
         };
         let has_username = byte & flag::USERNAME != 0;
         let has_password = byte & flag::PASSWORD != 0;
-        if version == Version::V3_1_1 && has_password && !has_username {
+        if !version.has_properties() && has_password && !has_username {
             return Err(DecodeError::PasswordWithoutUsername);
         }
         let clean_start = byte & flag::CLEAN_START != 0;

@@ -40,7 +40,7 @@ impl<'a> Suback<'a> {
         while !reader.is_empty() {
             let reason_code = reader.reason_code(packet_type)?;
             // MQTT 3.1.1 has one failure. [MQTT-3.9.3-2] of MQTT 3.1.1
-            if !version.has_properties() && reason_code.suback_code() != reason_code.code() {
+            if !version.has_properties() && reason_code.suback_code(version) != reason_code.code() {
                 return Err(DecodeError::InvalidReasonCode);
             }
         }
@@ -61,7 +61,7 @@ impl<'a> Suback<'a> {
             }
         } else if packet_type == PacketType::Suback {
             for reason_code in self.reason_codes.iter() {
-                sink.put_u8(reason_code.suback_code());
+                sink.put_u8(reason_code.suback_code(version));
             }
         }
     }

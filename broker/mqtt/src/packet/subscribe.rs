@@ -135,7 +135,7 @@ impl SubscriptionOptions {
     /// is reserved.
     pub const fn from_byte(byte: u8, version: Version) -> Result<Self, DecodeError> {
         let reserved = match version {
-            Version::V3_1_1 => 0b1111_1100,
+            Version::V3_1 | Version::V3_1_1 => 0b1111_1100,
             Version::V5 => 0b1100_0000,
         };
         if byte & reserved != 0 {
@@ -158,7 +158,7 @@ impl SubscriptionOptions {
     /// The byte of a SUBSCRIBE; in MQTT 3.1.1 the QoS alone.
     pub const fn to_byte(self, version: Version) -> u8 {
         match version {
-            Version::V3_1_1 => self.qos.bits(),
+            Version::V3_1 | Version::V3_1_1 => self.qos.bits(),
             Version::V5 => {
                 self.qos.bits()
                     | (self.no_local as u8) << 2

@@ -91,7 +91,6 @@ pub(crate) const REFUSED: &[Refused] = &[
     ("MQTT-3.1.2-1 longer", Both, "10 { ('MQTTX') 04 02 0000 ('a') }", E::UnsupportedProtocolName),
     ("MQTT-3.1.2-1 shorter", Both, "10 { ('MQT') 04 02 0000 ('a') }", E::UnsupportedProtocolName),
     ("MQTT-3.1.2-1 other", Both, "10 { ('HTTP') 04 02 0000 ('a') }", E::UnsupportedProtocolName),
-    ("MQTT-3.1.2-2 MQTT 3.1", Both, "10 { ('MQIsdp') 03 02 0000 ('a') }", E::UnsupportedProtocolVersion),
     ("MQTT-3.1.2-2 MQIsdp with level 4", Both, "10 { ('MQIsdp') 04 02 0000 ('a') }", E::UnsupportedProtocolVersion),
     ("MQTT-3.1.2-2 level 0", Both, "10 { ('MQTT') 00 02 0000 ('a') }", E::UnsupportedProtocolVersion),
     ("MQTT-3.1.2-2 level 3", Both, "10 { ('MQTT') 03 02 0000 ('a') }", E::UnsupportedProtocolVersion),
@@ -281,8 +280,8 @@ fn a_wrong_protocol_is_refused_as_soon_as_it_shows() {
     let level = bytes("10 7F ('MQTT') 06");
     assert_eq!(decode_connect(&level[..8], SIZE_MAX), Ok(None));
     assert_eq!(decode_connect(&level, SIZE_MAX), Err(E::UnsupportedProtocolVersion));
-    let old = bytes("10 7F ('MQIsdp')");
-    assert_eq!(decode_connect(&old[..9], SIZE_MAX), Ok(None));
+    let old = bytes("10 7F ('MQIsdp') 04");
+    assert_eq!(decode_connect(&old[..10], SIZE_MAX), Ok(None));
     assert_eq!(decode_connect(&old, SIZE_MAX), Err(E::UnsupportedProtocolVersion));
     let length = bytes("10 8E00 ('MQTT') 05");
     assert_eq!(decode_connect(&length, SIZE_MAX), Err(E::VariableByteIntegerNotMinimal));
@@ -304,7 +303,7 @@ fn a_refused_connect_is_answered_in_words_that_its_sender_understands() {
         ("10 { ('MQTT') 03 02 0000 ('a') }", Some(Version::V3_1_1)),
         ("10 { ('MQTT') 06 02 0000 {} ('a') }", Some(Version::V5)),
         ("10 { ('MQTT') 84 02 0000 ('a') }", Some(Version::V3_1_1)),
-        ("10 { ('MQIsdp') 03 02 0000 ('a') }", Some(Version::V3_1_1)),
+        ("10 { ('MQIsdp') 03 02 0000 ('a') }", Some(Version::V3_1)),
         ("10 { ('HTTP') 04 02 0000 ('a') }", None),
         ("10 FFFFFF7F ('MQTT') 05", Some(Version::V5)),
         ("10 05 ('MQT')", None),

@@ -8,6 +8,7 @@ mod disconnect;
 mod frame;
 mod generator;
 mod limits;
+mod mqtt_3_1;
 mod noise;
 mod notation;
 mod properties;

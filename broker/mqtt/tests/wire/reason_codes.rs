@@ -49,7 +49,10 @@ fn a_code_is_its_byte() {
                 assert_eq!(reason_code.is_error(), code >= 0x80);
                 assert_eq!(reason_code.connect_return_code() == 0, code < 0x80);
                 assert!(reason_code.connect_return_code() <= 5);
-                assert_eq!(reason_code.suback_code(), code.min(0x80));
+                let suback_code = |version| reason_code.suback_code(version);
+                assert_eq!(suback_code(Version::V3_1), if code < 0x80 { code } else { 0 });
+                assert_eq!(suback_code(Version::V3_1_1), code.min(0x80));
+                assert_eq!(suback_code(Version::V5), code);
             }
             None => assert!(ReasonCode::ALL.iter().all(|known| known.code() != code)),
         }

@@ -107,6 +107,7 @@ fn rmqtt_accepts(version: Version, bytes: &[u8]) -> bool {
 fn mqttbytes_accepts(version: Version, bytes: &[u8]) -> bool {
     let mut bytes = BytesMut::from(bytes);
     catch_unwind(move || match version {
+        Version::V3_1 => false,
         Version::V3_1_1 => mqttbytes::v4::read(&mut bytes, SIZE_MAX as usize).is_ok(),
         Version::V5 => mqttbytes::v5::read(&mut bytes, SIZE_MAX as usize).is_ok(),
     })
@@ -118,6 +119,8 @@ fn rmqtt_round_trip(version: Version, bytes: &[u8]) -> Option<BytesMut> {
     let mut bytes = BytesMut::from(bytes);
     let mut out = BytesMut::new();
     match version {
+        // No table of theirs is about it.
+        Version::V3_1 => return None,
         Version::V3_1_1 => {
             let mut codec = v3::Codec::new(SIZE_MAX);
             let (packet, _) = codec.decode(&mut bytes).ok()??;

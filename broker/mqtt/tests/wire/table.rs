@@ -9,6 +9,7 @@ pub(crate) const SIZE_MAX: u32 = 1 << 20;
 /// The versions that a row holds for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum In {
+    V3_1,
     V3,
     V5,
     Both,
@@ -17,6 +18,7 @@ pub(crate) enum In {
 impl In {
     pub(crate) fn versions(self) -> &'static [Version] {
         match self {
+            Self::V3_1 => &[Version::V3_1],
             Self::V3 => &[Version::V3_1_1],
             Self::V5 => &[Version::V5],
             Self::Both => &[Version::V3_1_1, Version::V5],
@@ -55,6 +57,7 @@ pub(crate) fn all_refused() -> impl Iterator<Item = &'static Refused> {
         crate::connect::REFUSED,
         crate::disconnect::REFUSED,
         crate::frame::REFUSED,
+        crate::mqtt_3_1::REFUSED,
         crate::publish::REFUSED,
         crate::subscribe::REFUSED,
         crate::unsubscribe::REFUSED,
