@@ -15,6 +15,9 @@ new_key_type! {
     pub struct SubscriberKey;
 }
 
+/// A group of a shared subscription. It stands in a trie as a subscriber does.
+pub type GroupKey = SubscriberKey;
+
 /// Client Identifier, at most 65,535 bytes of UTF-8. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(Arc<str>);

@@ -201,12 +201,20 @@ impl Message {
     /// # Panics
     /// When both are longer than [`has_room_for_share`] allows.
     pub fn for_member(&self, client_id: &ClientId, filter: &str, scratch: &mut Vec<u8>) -> Self {
-        let address = [client_id.as_str(), filter].join(SHARE);
-        Self::new(&MessageParts { addressee: &address, ..self.parts() }, scratch)
+        let (before, behind) = self.bytes.split_at(self.addressee_start());
+        let address = [client_id.as_str(), SHARE, filter];
+        let len: usize = address.iter().map(|part| part.len()).sum();
+        let len = u16::try_from(len).expect("the subscription was refused otherwise");
+        scratch.clear();
+        scratch.extend_from_slice(before);
+        scratch[5..7].copy_from_slice(&len.to_be_bytes());
+        address.iter().for_each(|part| scratch.extend_from_slice(part.as_bytes()));
+        scratch.extend_from_slice(&behind[self.addressee_len()..]);
+        Self { bytes: Arc::from(scratch.as_slice()) }
     }
 
     fn address(&self) -> &str {
-        self.text(HEADER + self.topic_len() + self.publisher_len(), self.addressee_len())
+        self.text(self.addressee_start(), self.addressee_len())
     }
 
     /// When the broker accepted it, Unix milliseconds.
@@ -261,6 +269,10 @@ impl Message {
         self.u16_at(3)
     }
 
+    fn addressee_start(&self) -> usize {
+        HEADER + self.topic_len() + self.publisher_len()
+    }
+
     fn addressee_len(&self) -> usize {
         self.u16_at(5)
     }
@@ -270,7 +282,7 @@ impl Message {
     }
 
     fn forwarded_start(&self) -> usize {
-        HEADER + self.topic_len() + self.publisher_len() + self.addressee_len()
+        self.addressee_start() + self.addressee_len()
     }
 
     fn payload_start(&self) -> usize {

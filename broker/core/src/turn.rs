@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
+use crate::id::{ClientId, ConnectionKey, GroupKey, Position, SessionKey, ShardId, Ticket};
 use crate::mail::Mail;
 use crate::message::Message;
 use crate::notice::Notice;
@@ -158,6 +158,8 @@ pub struct Target {
     pub session: SessionKey,
     /// How it gets it.
     pub terms: Terms,
+    /// The group as whose member it gets it without the log; `None`: for itself, or from the log.
+    pub group: Option<GroupKey>,
 }
 
 /// A change of a record.

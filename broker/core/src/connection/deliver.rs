@@ -12,7 +12,7 @@ use crate::message::{Content, Message};
 use crate::record::OutboundRecord;
 use crate::session::Session;
 use crate::session::in_flight::Resend;
-use crate::session::outbound::Waiting;
+use crate::session::outbound::{Source, Waiting};
 use crate::shard::desk::{Desk, Waiter};
 use crate::subscription::{Ids, Terms};
 use crate::turn::{Replay, Turn, Write};
@@ -35,7 +35,7 @@ pub(crate) fn pump(
     {
         let quota = usize::from(connected.negotiated.send_quota);
         let Some(waiting) = session.outbound.next(quota, finished_max) else { break };
-        match session.outbound.send_again(waiting.position) {
+        match session.outbound.send_again(waiting.source.position()) {
             Some(Resend::NoMore) => {}
             Some(Resend::Under(packet_id, was_sent)) => {
                 let Waiting { message, terms, .. } = &waiting;
@@ -148,19 +148,19 @@ fn send_new(
     desk: &mut Desk,
     out: &mut Turn,
 ) {
-    let Waiting { position, message, terms } = waiting;
+    let Waiting { source, message, terms } = waiting;
     if let Some(reason) = obstacle(&message, &terms, false, connected, desk) {
         // [MQTT-3.1.2-25]: as if it had been sent; the queue goes on.
         session.outbound.skip();
         desk.counters.drop_deliveries(reason, 1);
         return;
     }
-    match (terms.qos, position) {
+    match (terms.qos, source) {
         (QoS::AtMostOnce, _) => {
             session.outbound.skip();
             push_publish(&message, &terms, Header::QOS_0, connected, outbox, desk);
         }
-        (QoS::ExactlyOnce, Some(position)) => {
+        (QoS::ExactlyOnce, Source::Log(position)) => {
             // Which identifier stands for which message is durable before the client can know; and
             // then the message is, too: it was written before.
             let class = desk.durability.of_exchanges();
@@ -170,12 +170,12 @@ fn send_new(
             session.wrote(desk.ticket, class);
             desk.wait(class, Waiter::Session(connected.session));
         }
-        (qos, position) => {
-            let (packet_id, is_dup) = session.outbound.send(position, qos);
+        (qos, source) => {
+            let (packet_id, is_dup) = session.outbound.send(source.position(), qos);
             let header = Header { packet_id: Some(packet_id), is_dup };
             push_publish(&message, &terms, header, connected, outbox, desk);
-            if qos == QoS::AtLeastOnce && position.is_none() && message.is_shared() {
-                session.outbound.keep(message, terms);
+            if let (QoS::AtLeastOnce, Source::Group(group)) = (qos, source) {
+                session.outbound.keep(message, group);
             }
         }
     }

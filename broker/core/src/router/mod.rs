@@ -11,14 +11,14 @@ mod trie;
 use flotilla_mqtt::{QoS, topic};
 use slotmap::SlotMap;
 
-use crate::id::{ClientId, SessionKey, ShardId, SubscriberKey};
+use crate::id::{ClientId, GroupKey, SessionKey, ShardId, SubscriberKey};
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::subscription::{Subscription, Terms};
 use recent::New;
 pub use recent::Recent;
 use retained::Retained;
-use share::{GroupKey, Groups, Member, Rank, Rota};
+use share::{Groups, Member, Rank, Rota};
 use subscribers::{Entry, Subscribers};
 use trie::Trie;
 
@@ -240,15 +240,18 @@ impl Router {
         });
     }
 
-    /// Who gets a message now that went to a member of a group and did not arrive; `None`: nobody
+    /// Who gets a message now that went to a member of the group and did not arrive; `None`: nobody
     /// can.
     pub(crate) fn route_again(
         &self,
         message: &Message,
+        group: GroupKey,
         rota: &mut Rota,
         has_room: impl Fn(&Subscriber, QoS) -> bool,
     ) -> Option<GroupMatch> {
-        let group = self.groups.find(message.share())?;
+        if !self.groups.contains(group) {
+            return None;
+        }
         let (rank, found) = self.choose(group, message, rota, &has_room);
         (rank > Rank::Lost).then_some(found)
     }

@@ -6,7 +6,7 @@ use flotilla_mqtt::SubscriptionOptions;
 use indexmap::IndexMap;
 use slotmap::{SecondaryMap, SlotMap};
 
-use crate::id::{ClientId, SubscriberKey};
+use crate::id::{ClientId, GroupKey, SubscriberKey};
 use crate::router::subscribers::Entry;
 use crate::router::trie::Trie;
 
@@ -20,9 +20,6 @@ pub(crate) struct Groups {
     groups: SlotMap<GroupKey, Group>,
     by_filter: HashMap<Box<str>, GroupKey>,
 }
-
-/// A group as it stands in its trie.
-pub(crate) type GroupKey = SubscriberKey;
 
 #[derive(Debug)]
 struct Group {
@@ -96,9 +93,9 @@ impl Groups {
         }
     }
 
-    /// The group of a filter with `$share/`.
-    pub(crate) fn find(&self, filter: &str) -> Option<GroupKey> {
-        self.by_filter.get(filter).copied()
+    /// Whether the group has a member.
+    pub(crate) fn contains(&self, group: GroupKey) -> bool {
+        self.groups.contains_key(group)
     }
 
     /// Its filter with `$share/`.
@@ -181,7 +178,7 @@ mod tests {
     #[test]
     fn everybody_has_a_turn() {
         let (groups, keys) = group(3);
-        let (mut rota, found) = (Rota::default(), groups.find("$share/g/a").expect("it is there"));
+        let (mut rota, found) = (Rota::default(), groups.by_filter["$share/g/a"]);
         let mut choose = |rank: &dyn Fn(SubscriberKey) -> Rank| {
             let (rank, key, _) = groups.choose(found, &mut rota, |key, _| rank(key));
             (rank, keys.iter().position(|known| *known == key).expect("a member"))

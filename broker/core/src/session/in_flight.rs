@@ -2,7 +2,7 @@
 
 use flotilla_mqtt::{PacketId, QoS};
 
-use crate::id::{Position, Ticket};
+use crate::id::{GroupKey, Position, Ticket};
 use crate::message::Message;
 use crate::subscription::{Ids, Terms};
 
@@ -15,9 +15,17 @@ pub(crate) struct InFlight {
     /// Whether it ever left, so that the next time is a repetition ([MQTT-3.3.1-1]).
     pub(crate) was_sent: bool,
     pub(super) is_on_wire: bool,
-    /// What to send as soon as the identifier is stored; of a group's QoS 1 message that is not in
-    /// the log, what another member gets when this one ends without PUBACK (section 4.8.2).
-    pub(super) stored_next: Option<Box<(Message, Terms)>>,
+    /// What there is to do with the message, if there is something.
+    pub(super) next: Option<Box<Next>>,
+}
+
+/// What is to be done with a message under a Packet Identifier.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// It leaves as soon as the identifier is stored.
+    Send(Message, Terms),
+    /// Another member of the group gets it when this one ends without PUBACK (section 4.8.2).
+    PassOn(Message, GroupKey),
 }
 
 /// How far the exchange of one message got.
@@ -65,7 +73,7 @@ pub(crate) enum Resend {
 /// What waited for the engine.
 #[derive(Debug)]
 pub(crate) enum Stored {
-    Publish(PacketId, Box<(Message, Terms)>),
+    Publish(PacketId, Message, Terms),
     Pubrel(PacketId),
 }
 

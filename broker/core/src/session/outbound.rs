@@ -12,16 +12,19 @@
 //! ```
 
 mod pages;
+mod waiting;
+
+pub(crate) use waiting::{Source, Waiting};
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use flotilla_mqtt::{PacketId, QoS};
 
-use crate::id::{Position, Ticket};
+use crate::id::{GroupKey, Position, Ticket};
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::record::{OutboundRecord, StoredSession};
-use crate::session::in_flight::{Acknowledged, InFlight, Resend, State, Stored};
+use crate::session::in_flight::{Acknowledged, InFlight, Next, Resend, State, Stored};
 use crate::session::packet_ids::PacketIds;
 use crate::subscription::Terms;
 
@@ -54,15 +57,6 @@ pub(crate) struct Outbound {
     requests: u64,
 }
 
-/// A message for which there was no quota yet.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    /// `None`: not in the log.
-    pub(crate) position: Option<Position>,
-    pub(crate) message: Message,
-    pub(crate) terms: Terms,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Feed {
     /// Every commit is offered; what is below `from` was read from the log already.
@@ -70,12 +64,6 @@ enum Feed {
     /// Read on from `read_from`; messages below `skipped_to` were offered and not taken.
     /// `reading`: the number of the request that is on its way.
     Log { read_from: Position, skipped_to: Position, reading: Option<u64> },
-}
-
-impl Waiting {
-    fn bytes(&self) -> usize {
-        self.message.as_bytes().len()
-    }
 }
 
 impl Outbound {
@@ -136,7 +124,7 @@ impl Outbound {
                 state,
                 was_sent: true,
                 is_on_wire: false,
-                stored_next: None,
+                next: None,
             })
             .collect();
         this
@@ -149,9 +137,10 @@ impl Outbound {
             || (self.waiting.len() < limits.queue_messages_max && bytes <= limits.queue_bytes_max)
     }
 
-    /// A message that is not in the log.
-    pub(crate) fn offer(&mut self, message: Message, terms: Terms) {
-        self.wait(Waiting { position: None, message, terms });
+    /// A message that is not in the log. `group`: as whose member the session gets it.
+    pub(crate) fn offer(&mut self, message: Message, terms: Terms, group: Option<GroupKey>) {
+        let source = group.map_or(Source::Memory, Source::Group);
+        self.wait(Waiting { source, message, terms });
     }
 
     fn wait(&mut self, waiting: Waiting) {
@@ -178,8 +167,8 @@ impl Outbound {
                 self.feed = Feed::Log { read_from: position, skipped_to, reading: None };
             }
             Feed::Memory { .. } => {
-                let position = Some(position);
-                self.wait(Waiting { position, message: message.clone(), terms });
+                let source = Source::Log(position);
+                self.wait(Waiting { source, message: message.clone(), terms });
             }
         }
     }
@@ -191,28 +180,34 @@ impl Outbound {
 
     /// The session ends: takes what groups gave it and another member may get. What is in the log
     /// stays there; QoS 2 that has left goes to nobody else ([MQTT-4.8.2-5]).
-    pub(crate) fn take_shared(&mut self) -> Vec<Message> {
-        let in_flight = self.in_flight.iter_mut().filter(|entry| entry.position.is_none());
-        let kept: Vec<_> = in_flight.filter_map(|entry| entry.stored_next.take()).collect();
-        let (shared, others) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition::<VecDeque<_>, _>(|w| w.position.is_none() && w.message.is_shared());
-        self.waiting = others;
-        self.waiting_bytes -= shared.iter().map(Waiting::bytes).sum::<usize>();
-        let waited = shared.into_iter().map(|waiting| waiting.message);
-        kept.into_iter().map(|kept| kept.0).chain(waited).collect()
+    pub(crate) fn take_shared(&mut self) -> Vec<(Message, GroupKey)> {
+        let mut shared = Vec::new();
+        for entry in &mut self.in_flight {
+            if let Some(next) = entry.next.take_if(|next| matches!(**next, Next::PassOn(..)))
+                && let Next::PassOn(message, group) = *next
+            {
+                shared.push((message, group));
+            }
+        }
+        self.waiting.retain(|waiting| {
+            let Source::Group(group) = waiting.source else { return true };
+            self.waiting_bytes -= waiting.bytes();
+            shared.push((waiting.message.clone(), group));
+            false
+        });
+        shared
     }
 
     /// The connection is gone. Says how many messages are lost with it: those not in the log.
     pub(crate) fn suspend(&mut self, log_end: Position) -> usize {
         let cursor = self.cursor(log_end);
-        let lost = self.waiting.iter().filter(|waiting| waiting.position.is_none()).count();
+        let lost = self.waiting.iter().filter(|w| w.source.position().is_none()).count();
         self.waiting.clear();
         self.waiting_bytes = 0;
         self.storing_bytes = 0;
         for entry in &mut self.in_flight {
             entry.is_on_wire = false;
-            entry.stored_next = None;
+            entry.next = None;
         }
         self.on_wire = 0;
         self.feed = Feed::Log { read_from: cursor, skipped_to: cursor, reading: None };
@@ -247,7 +242,7 @@ impl Outbound {
         }
         let waiting = self.waiting.pop_front()?;
         self.waiting_bytes -= waiting.bytes();
-        if let Some(position) = waiting.position {
+        if let Source::Log(position) = waiting.source {
             self.frontier = self.frontier.max(position.plus(1));
         }
         Some(waiting)
@@ -275,9 +270,9 @@ impl Outbound {
     }
 
     /// Keeps a message that was put in flight last, until it is acknowledged.
-    pub(crate) fn keep(&mut self, message: Message, terms: Terms) {
+    pub(crate) fn keep(&mut self, message: Message, group: GroupKey) {
         let entry = self.in_flight.back_mut().expect("it was put there");
-        entry.stored_next = Some(Box::new((message, terms)));
+        entry.next = Some(Box::new(Next::PassOn(message, group)));
     }
 
     /// Puts a QoS 2 message in flight that leaves when `ticket` is as durable as exchanges are.
@@ -289,7 +284,7 @@ impl Outbound {
         terms: Terms,
     ) -> PacketId {
         self.storing_bytes += message.as_bytes().len();
-        let next = Some(Box::new((message, terms)));
+        let next = Some(Box::new(Next::Send(message, terms)));
         self.put(Some(position), State::Storing(ticket), false, next)
     }
 
@@ -316,10 +311,11 @@ impl Outbound {
             match entry.state {
                 State::Storing(ticket) if ticket <= up_to => {
                     entry.state = State::Sent(QoS::ExactlyOnce);
-                    if let Some(next) = entry.stored_next.take() {
+                    let next = entry.next.take();
+                    if let Some(Next::Send(message, terms)) = next.map(|next| *next) {
                         entry.was_sent = true;
-                        self.storing_bytes -= next.0.as_bytes().len();
-                        stored.push(Stored::Publish(entry.packet_id, next));
+                        self.storing_bytes -= message.as_bytes().len();
+                        stored.push(Stored::Publish(entry.packet_id, message, terms));
                     }
                 }
                 State::Releasing(ticket) if ticket <= up_to => {
@@ -391,7 +387,7 @@ impl Outbound {
             Feed::Log { read_from, .. } => read_from,
         };
         let in_flight = self.in_flight.front().and_then(|entry| entry.position);
-        let waiting = self.waiting.iter().find_map(|waiting| waiting.position);
+        let waiting = self.waiting.iter().find_map(|w| w.source.position());
         [in_flight, waiting].into_iter().flatten().fold(fed, Position::min)
     }
 
@@ -443,9 +439,9 @@ impl Outbound {
     /// Messages of these that never left.
     pub(crate) fn unsent(&self) -> usize {
         let is_again = |waiting: &&Waiting| {
-            let position = waiting.position.is_some().then_some(waiting.position);
-            position
-                .is_some_and(|p| self.in_flight.binary_search_by_key(&p, |e| e.position).is_ok())
+            let position = waiting.source.position();
+            position.is_some()
+                && self.in_flight.binary_search_by_key(&position, |e| e.position).is_ok()
         };
         let again = self.waiting.iter().filter(is_again).count();
         let unsent = self.in_flight.iter().filter(|entry| !entry.was_sent).count();
@@ -457,12 +453,11 @@ impl Outbound {
         position: Option<Position>,
         state: State,
         was_sent: bool,
-        stored_next: Option<Box<(Message, Terms)>>,
+        next: Option<Box<Next>>,
     ) -> PacketId {
         let packet_id = self.packet_ids.next(self.in_flight.iter().map(|entry| entry.packet_id));
         self.on_wire += 1;
-        let entry =
-            InFlight { packet_id, position, state, was_sent, is_on_wire: true, stored_next };
+        let entry = InFlight { packet_id, position, state, was_sent, is_on_wire: true, next };
         // After a crash what was in flight at QoS 1 is not known, and what was at QoS 2 is: then a
         // message can come in between.
         if position.is_some() && self.in_flight.back().is_some_and(|last| last.position > position)

@@ -158,10 +158,9 @@ impl Shard {
         };
         for stored in session.outbound.stored(up_to) {
             match stored {
-                Stored::Publish(packet_id, next) => {
+                Stored::Publish(packet_id, message, terms) => {
                     let header = Header { packet_id: Some(packet_id), is_dup: false };
-                    let (message, terms) = &*next;
-                    deliver::push_publish(message, terms, header, connected, outbox, desk);
+                    deliver::push_publish(&message, &terms, header, connected, outbox, desk);
                 }
                 Stored::Pubrel(packet_id) => {
                     exchange::push_pubrel(packet_id, ReasonCode::Success, connected, outbox, desk);

@@ -117,8 +117,8 @@ impl Shard {
         }
         if session.expiry_interval_s == 0 {
             self.end_session(key, out);
-            for message in shared {
-                self.desk.step(Step::PassOn { message, why: DropReason::SessionEnded });
+            for (message, group) in shared {
+                self.desk.step(Step::PassOn { message, group, why: DropReason::SessionEnded });
             }
             return;
         }

@@ -159,7 +159,7 @@ impl Shard {
         }
         for found in receivers.matches.drain(..) {
             let subscriber = router.locate(&found);
-            let target = Target { session: subscriber.session, terms: found.terms };
+            let target = Target { session: subscriber.session, terms: found.terms, group: None };
             if subscriber.is_durable && target.terms.qos > QoS::AtMostOnce {
                 is_logged = true;
                 // A session that is away reads the log when it comes back.
@@ -198,7 +198,7 @@ impl Shard {
         // What only one gets is encoded where it leaves from, without a copy.
         let is_one = targets.len() == 1;
         self.scratch.frames.clear();
-        for Target { session, terms } in targets {
+        for Target { session, terms, group } in targets {
             let Some(session) = self.sessions.get_mut(session) else {
                 self.desk.counters.drop_deliveries(DropReason::SessionEnded, 1);
                 continue;
@@ -213,7 +213,7 @@ impl Shard {
                 let frames = Some(&mut self.scratch.frames).filter(|_| !is_one);
                 deliver::push_qos0(message, &terms, connected, outbox, frames, desk);
             } else if session.outbound.has_room(message, &desk.limits) {
-                session.outbound.offer(message.clone(), terms);
+                session.outbound.offer(message.clone(), terms, group);
                 deliver::pump(session, connected, outbox, desk, out);
             } else {
                 desk.counters.drop_deliveries(DropReason::QueueFull, 1);

@@ -5,7 +5,7 @@ use slotmap::SlotMap;
 
 use crate::connection::Connection;
 use crate::counters::DropReason;
-use crate::id::{ConnectionKey, SessionKey};
+use crate::id::{ConnectionKey, GroupKey, SessionKey};
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::router::{GroupMatch, Router, Subscriber};
@@ -40,8 +40,8 @@ impl Shard {
         });
     }
 
-    /// Gives a message to a member of a group. It carries the group, so that it can be
-    /// passed on, and in the log it is addressed to the member. Says whether it went into the log.
+    /// Gives a message to a member of a group; in the log it is addressed to the member. Says
+    /// whether it went into the log.
     pub(super) fn give(
         &mut self,
         message: &Message,
@@ -49,41 +49,46 @@ impl Shard {
         router: &Router,
         out: &mut Turn,
     ) -> bool {
-        let message = router.address(message, &found, &mut self.desk.scratch);
         let subscriber = router.locate(&found.member);
-        let target = Target { session: subscriber.session, terms: found.member.terms };
-        if subscriber.is_durable && target.terms.qos > QoS::AtMostOnce {
+        let session = subscriber.session;
+        if subscriber.is_durable && found.member.terms.qos > QoS::AtMostOnce {
+            let message = router.address(message, &found, &mut self.desk.scratch);
+            let target = Target { session, terms: found.member.terms, group: None };
             let is_told = subscriber.is_connected;
             let targets = is_told.then(|| (subscriber.shard, vec![target])).into_iter().collect();
             out.batch.appends.push(Append { message, targets });
             self.desk.counters.messages_stored += 1;
             return true;
         }
+        let target = Target { session, terms: found.member.terms, group: Some(found.group) };
         if !subscriber.is_connected {
             self.desk.counters.drop_deliveries(DropReason::Offline, 1);
         } else if subscriber.shard == self.desk.id {
-            self.deliver(&message, std::iter::once(target), out);
+            self.deliver(message, std::iter::once(target), out);
         } else {
-            mail_delivery(&message, subscriber.shard, target, &mut self.desk, out);
+            mail_delivery(message, subscriber.shard, target, &mut self.desk, out);
         }
         false
     }
 
-    /// From another shard, which did not know whether the member is there and keeps up.
-    pub(super) fn deliver_shared(
+    /// From another shard. Of members of groups it did not know whether they are there and keep up.
+    pub(super) fn deliver_mailed(
         &mut self,
         message: &Message,
-        targets: Vec<Target>,
+        mut targets: Vec<Target>,
         out: &mut Turn,
     ) {
-        for target in targets {
-            let Self { sessions, connections, desk, .. } = self;
+        let Self { sessions, connections, desk, .. } = self;
+        targets.retain(|target| {
             let (session, qos) = (target.session, target.terms.qos);
-            match has_room(sessions, connections, session, message, qos, &desk.limits) {
-                Ok(()) => self.deliver(message, std::iter::once(target), out),
-                Err(why) => self.desk.step(Step::PassOn { message: message.clone(), why }),
+            let Some(group) = target.group else { return true };
+            let room = has_room(sessions, connections, session, message, qos, &desk.limits);
+            if let Err(why) = room {
+                desk.step(Step::PassOn { message: message.clone(), group, why });
             }
-        }
+            room.is_ok()
+        });
+        self.deliver(message, targets.into_iter(), out);
     }
 
     /// A member has ended with the message, or has no room for it: another one gets it
@@ -92,6 +97,7 @@ impl Shard {
     pub(super) fn pass_on(
         &mut self,
         message: &Message,
+        group: GroupKey,
         why: DropReason,
         router: &Router,
         out: &mut Turn,
@@ -104,7 +110,7 @@ impl Shard {
             let session = subscriber.session;
             has_room(sessions, connections, session, message, qos, &desk.limits).is_ok()
         };
-        match router.route_again(message, &mut scratch.rota, keeps_up) {
+        match router.route_again(message, group, &mut scratch.rota, keeps_up) {
             Some(found) => {
                 self.give(message, found, router, out);
             }

@@ -4,7 +4,7 @@ use flotilla_mqtt::{PacketId, SubscriptionOptions};
 
 use crate::connection::owed::{Acknowledgement, Due};
 use crate::counters::DropReason;
-use crate::id::{ConnectionKey, SessionKey, SubscriberKey};
+use crate::id::{ConnectionKey, GroupKey, SessionKey, SubscriberKey};
 use crate::message::Message;
 use crate::router::Router;
 use crate::shard::Shard;
@@ -27,6 +27,7 @@ pub(crate) enum Step {
     /// A message that a group gave to a member did not arrive there.
     PassOn {
         message: Message,
+        group: GroupKey,
         why: DropReason,
     },
     /// A session is no more.
@@ -118,7 +119,9 @@ impl Shard {
                 Step::Acknowledge(connection, acknowledgement) => {
                     self.owe(connection, Due::Now, acknowledgement);
                 }
-                Step::PassOn { message, why } => self.pass_on(&message, why, router.shared(), out),
+                Step::PassOn { message, group, why } => {
+                    self.pass_on(&message, group, why, router.shared(), out);
+                }
                 Step::Forget { subscriber, filters } => {
                     router.exclusive().forget(subscriber, filters.iter().map(|filter| &**filter));
                 }

@@ -110,7 +110,7 @@ impl Shard {
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.is_durable && terms.qos > QoS::AtMostOnce {
-            let target = Target { session: key, terms };
+            let target = Target { session: key, terms, group: None };
             let parts = MessageParts { addressee: session.client_id.as_str(), ..message.parts() };
             let message = Message::new(&parts, &mut self.desk.scratch);
             let targets = vec![(self.desk.id, vec![target])];
@@ -118,7 +118,7 @@ impl Shard {
             self.desk.counters.messages_stored += 1;
         } else if session.outbound.has_room(message, &self.desk.limits) {
             // There may be many: they leave as the socket takes them, whatever their QoS.
-            session.outbound.offer(message.clone(), terms);
+            session.outbound.offer(message.clone(), terms, None);
         } else {
             self.desk.counters.drop_deliveries(DropReason::QueueFull, 1);
         }

@@ -28,11 +28,7 @@ impl Shard {
                 let mut bytes = 0;
                 for (message, targets) in deliveries {
                     bytes += backlog::mail_bytes(&message, targets.len());
-                    if message.is_shared() {
-                        self.deliver_shared(&message, targets, out);
-                    } else {
-                        self.deliver(&message, targets.into_iter(), out);
-                    }
+                    self.deliver_mailed(&message, targets, out);
                 }
                 let (shard, enough) = (self.desk.id, self.desk.limits.mailed_bytes_max / 8);
                 if let Some(bytes) = self.desk.backlog.take(from, bytes, enough) {

@@ -1,6 +1,6 @@
 //! What a session reads from the log, page by page.
 
-use super::{Feed, Outbound, Waiting};
+use super::{Feed, Outbound, Source, Waiting};
 use crate::id::Position;
 use crate::limits::Limits;
 use crate::message::Message;
@@ -58,7 +58,7 @@ impl Outbound {
                 Err(_) => terms_of(&message, position),
             };
             if let Some(terms) = terms {
-                self.wait(Waiting { position: Some(position), message, terms });
+                self.wait(Waiting { source: Source::Log(position), message, terms });
             }
         }
         self.in_flight.retain(|entry| {
