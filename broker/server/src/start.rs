@@ -40,7 +40,7 @@ use crate::{
         log,
         opening::OpeningLog,
         operations::{Operations, Serving},
-        process::raise_open_files_limit,
+        process::{raise_open_files_limit, use_small_pages},
         shutdown::{Alarm, Signals, abort_on_panic},
     },
     refuse,
@@ -54,6 +54,7 @@ const PAGES_AT_ONCE: usize = 1024;
 
 /// Runs the broker.
 pub(crate) fn serve(arguments: &cli::Serve, log: &cli::Log) -> ExitCode {
+    use_small_pages();
     let clock = Clock::start();
     let overrides = arguments.overrides(log.log_level);
     let settings = match config::load(arguments.config.as_deref(), &overrides) {

@@ -42,6 +42,14 @@ pub(crate) fn raise_open_files_limit() {
         setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit });
 }
 
+/// Keeps the operating system from giving memory in pages of 2 MiB, of which each counts as a whole
+/// although little of it may be used: the allocator would ask for them (docs/performance.md).
+pub(crate) fn use_small_pages() {
+    // Where it cannot be said, more memory is used.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
 /// Fields 14 and 15 of proc_pid_stat(5); the name in field 2 may hold anything but ends with the
 /// last parenthesis.
 fn cpu_ticks(stat: &str) -> u64 {

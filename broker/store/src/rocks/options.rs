@@ -16,6 +16,11 @@ use crate::progress::Progress;
 use crate::{encode, keys};
 
 const MIB: usize = 1024 * 1024;
+/// A family that has so many bytes of writes in memory writes them to a table. Larger buffers save
+/// no work: tables of the log are never merged, and those of records are merged in the background.
+const BUFFER_BYTES: usize = 4 * MIB;
+/// So many buffers of a family may wait for the disk, the one that is being filled included.
+const BUFFERS_MAX: i32 = 4;
 
 /// How to run the store.
 #[derive(Clone, Debug)]
@@ -32,7 +37,7 @@ pub struct Options {
     pub disk_reserve_bytes: u64,
     /// Bytes of memory for what was read from the disk.
     pub cache_bytes_max: usize,
-    /// Bytes of memory for writes that are not yet in tables.
+    /// Bytes of memory for writes that are not yet in tables, over all families.
     pub write_buffer_bytes_max: usize,
     /// Bytes of write-ahead log: what is written again after an unclean end, so it bounds how long
     /// opening takes.
@@ -69,7 +74,7 @@ impl Default for Options {
             sync_interval: None,
             disk_reserve_bytes: 512 * MIB as u64,
             cache_bytes_max: 64 * MIB,
-            write_buffer_bytes_max: 192 * MIB,
+            write_buffer_bytes_max: 64 * MIB,
             wal_bytes_max: 128 * MIB as u64,
             open_files_max: 256,
             background_threads: 2,
@@ -100,6 +105,7 @@ impl Options {
         options.set_max_background_jobs(i32::from(self.background_threads.max(1)));
         options.set_db_write_buffer_size(self.write_buffer_bytes_max);
         options.set_max_total_wal_size(self.wal_bytes_max);
+        options.set_writable_file_max_buffer_size(MIB as u64 / 4);
         // After a power cut what was not synced may have holes: everything
         // up to the first one is a state that was, and the rest is given up.
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
@@ -156,8 +162,8 @@ impl Families {
 /// overlap: as long as every level compresses alike, compaction moves files and copies nothing.
 fn log(cache: &Cache) -> rocksdb::Options {
     let mut options = rocksdb::Options::default();
-    options.set_write_buffer_size(64 * MIB);
-    options.set_max_write_buffer_number(3);
+    options.set_write_buffer_size(BUFFER_BYTES);
+    options.set_max_write_buffer_number(BUFFERS_MAX);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_target_file_size_base(64 * MIB as u64);
     // Files can be dropped on lower levels only, and moving them there copies nothing.
@@ -172,8 +178,8 @@ fn log(cache: &Cache) -> rocksdb::Options {
 
 fn records(name: &str, cache: &Cache) -> rocksdb::Options {
     let mut options = rocksdb::Options::default();
-    options.set_write_buffer_size(16 * MIB);
-    options.set_max_write_buffer_number(3);
+    options.set_write_buffer_size(BUFFER_BYTES);
+    options.set_max_write_buffer_number(BUFFERS_MAX);
     options.set_compression_type(DBCompressionType::Lz4);
     let mut table = tables(cache);
     // Most sessions that are asked for by name exist, most new ones do not.
