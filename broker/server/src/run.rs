@@ -1,16 +1,14 @@
 //! A running broker: signals, the end.
 
 use std::{
+    mem,
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use tokio::{task::JoinSet, time::timeout};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -18,7 +16,7 @@ use crate::{
     auth::Passwords,
     config::{Refusal, Settings},
     files::Files,
-    net::mailbox::Inbound,
+    net::{acceptor::Acceptor, mailbox::Inbound},
     ops::shutdown::{Order, Signals},
     start::Broker,
 };
@@ -35,12 +33,15 @@ impl Broker {
         mut signals: Signals,
         reread: &dyn Fn() -> Result<Settings, Refusal>,
     ) -> ExitCode {
-        let mut acceptors = JoinSet::new();
-        let next = Arc::new(AtomicUsize::new(0));
-        for (listener, socket) in self.listeners.drain(..) {
-            let mailboxes = Arc::clone(&self.shared.mailboxes);
-            acceptors.spawn(listener.accept(socket, mailboxes, Arc::clone(&next)));
-        }
+        let listeners = mem::take(&mut self.listeners);
+        let mailboxes = Arc::clone(&self.shared.mailboxes);
+        let acceptor = match Acceptor::start(listeners, mailboxes, self.alarm.clone()) {
+            Ok(acceptor) => acceptor,
+            Err(error) => {
+                error!("connections cannot be accepted: {error}");
+                return ExitCode::from(FAILURE);
+            }
+        };
         loop {
             tokio::select! {
                 order = signals.next() => match order {
@@ -54,15 +55,11 @@ impl Broker {
                     error!("{why}");
                     return ExitCode::from(FAILURE);
                 }
-                Some(Ok(Err(error))) = acceptors.join_next() => {
-                    error!("a listener cannot accept connections any more: {error}");
-                    return ExitCode::from(FAILURE);
-                }
             }
         }
         self.operations.is_ready.store(false, Ordering::Release);
         self.control.close();
-        acceptors.shutdown().await;
+        acceptor.end();
         tokio::select! {
             code = self.end() => code,
             order = impatience(&mut signals) => {

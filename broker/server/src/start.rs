@@ -116,6 +116,8 @@ pub(crate) struct Broker {
     pub(crate) shared: Arc<Shared>,
     /// For programs of this machine.
     pub(crate) control: Control,
+    /// Lets threads that start later end the broker.
+    pub(crate) alarm: Alarm,
     /// Why the broker must end.
     pub(crate) alarms: mpsc::UnboundedReceiver<String>,
 }
@@ -188,7 +190,8 @@ impl Broker {
             shared: Arc::clone(&shared),
             unclean_stop,
         });
-        let broker = Self { settings, listeners, operations, workers, shared, control, alarms };
+        let broker =
+            Self { settings, listeners, operations, workers, shared, control, alarm, alarms };
         broker.announce(sessions, retained, end);
         Ok(broker)
     }

@@ -1,29 +1,24 @@
-//! A listener: accepts connections, hands them to the workers in turn.
+//! A listener: a port, who may connect to it, how many do.
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use mio::net::TcpStream;
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tracing::{debug, error};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tracing::debug;
 
-use super::mailbox::{Inbound, Mailbox};
 use crate::config::{Access, Bind, ListenerSettings};
 
 /// Connections that the operating system holds until they are accepted.
 const BACKLOG: i32 = 1024;
-/// How long nothing is accepted after the operating system had no file descriptor left.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// How long the log does not say so again.
-const EXHAUSTED_SILENCE: Duration = Duration::from_secs(60);
-
 /// An open listener.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -114,60 +109,17 @@ impl Listener {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Accepts for good. `next` counts the connections of all listeners.
-    ///
-    /// # Errors
-    /// When the socket cannot be waited for.
-    pub(crate) async fn accept(
-        self: Arc<Self>,
-        socket: TcpListener,
-        workers: Arc<[Arc<Mailbox>]>,
-        next: Arc<AtomicUsize>,
-    ) -> io::Result<()> {
-        let socket = tokio::net::TcpListener::from_std(socket)?;
-        let mut told_at: Option<Instant> = None;
-        loop {
-            match socket.accept().await {
-                Ok((stream, peer)) => {
-                    let turn = next.fetch_add(1, Ordering::Relaxed);
-                    if let (Ok(stream), Some(mailbox)) =
-                        (stream.into_std(), workers.get(turn % workers.len()))
-                    {
-                        self.hand_over(stream, peer, mailbox);
-                    }
-                }
-                Err(error) if is_exhaustion(&error) => {
-                    self.counts.exhausted.fetch_add(1, Ordering::Relaxed);
-                    if told_at.is_none_or(|at| at.elapsed() > EXHAUSTED_SILENCE) {
-                        error!(
-                            "{} cannot accept a connection: {error}; raise the limit of open \
-                             files (LimitNOFILE, ulimit -n), or set max_connections",
-                            self.bind
-                        );
-                        told_at = Some(Instant::now());
-                    }
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
-                }
-                // The peer was gone before it was accepted.
-                Err(error) => debug!("{}: {error}", self.bind),
-            }
-        }
-    }
-
-    fn hand_over(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, mailbox: &Mailbox) {
+    /// Gives a connection that the operating system accepted its place, if there is one.
+    pub(crate) fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) -> Option<Accepted> {
         let connections = self.connections.fetch_add(1, Ordering::Relaxed);
         let place = Place { listener: Arc::clone(self) };
         if connections >= self.max_connections {
             self.counts.full.fetch_add(1, Ordering::Relaxed);
             debug!("{} is full, {peer} was turned away", self.bind);
-            return;
-        }
-        if let Err(error) = prepare(&stream) {
-            debug!("{}: {peer}: {error}", self.bind);
-            return;
+            return None;
         }
         self.counts.accepted.fetch_add(1, Ordering::Relaxed);
-        mailbox.push(Inbound::Accepted(Accepted { stream, peer, place }));
+        Some(Accepted { stream, peer, place })
     }
 }
 
@@ -180,6 +132,14 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // A broker that starts again must not wait for connections of the one before to time out.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // What is set here is set for each connection that is accepted.
+    socket.set_tcp_nodelay(true)?;
+    // A peer that vanished without a word, and has no Keep Alive of MQTT, is found in four minutes.
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(120))
+        .with_interval(Duration::from_secs(30))
+        .with_retries(4);
+    socket.set_tcp_keepalive(&keepalive)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -203,24 +163,6 @@ pub(crate) fn why_not(url: &str, error: &io::Error, key: &str) -> String {
     format!("cannot listen on {url}: {error}: {advice}")
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    // A peer that vanished without a word, and has no Keep Alive of MQTT, is found in four minutes.
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(120))
-        .with_interval(Duration::from_secs(30))
-        .with_retries(4);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
-}
-
-fn is_exhaustion(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,11 +176,5 @@ mod tests {
         let sentence = why_not(&format!("tcp://{address}"), &error, "bind");
         assert!(sentence.contains(&format!("tcp://{address}")), "{sentence}");
         assert!(sentence.contains("another program has that port"), "{sentence}");
-    }
-
-    #[test]
-    fn exhaustion_is_told_from_a_lost_peer() {
-        assert!(is_exhaustion(&rustix::io::Errno::MFILE.into()));
-        assert!(!is_exhaustion(&rustix::io::Errno::CONNABORTED.into()));
     }
 }

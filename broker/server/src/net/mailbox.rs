@@ -2,8 +2,7 @@
 
 use std::{
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
-    task::Waker,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use flotilla_core::{
@@ -12,6 +11,7 @@ use flotilla_core::{
     mail::{Commit, Mail},
     turn::Page,
 };
+use mio::Waker;
 use tokio::sync::oneshot;
 
 use super::listener::Accepted;
@@ -45,8 +45,8 @@ pub(crate) enum Inbound {
     ShutDown,
 }
 
-/// Things for one worker, in the order in which they came. The worker is woken by the first one
-/// that it has not yet taken.
+/// Things for one worker, in the order in which they came. A worker that sleeps is woken by the
+/// first one; one that is awake looks before it sleeps.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
@@ -55,7 +55,8 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 struct Inner {
     waiting: Vec<Inbound>,
-    waker: Option<Waker>,
+    waker: Option<Arc<Waker>>,
+    is_asleep: bool,
 }
 
 impl Mailbox {
@@ -67,25 +68,35 @@ impl Mailbox {
     /// Adds several things under one lock.
     pub(crate) fn push_all(&self, inbound: impl IntoIterator<Item = Inbound>) {
         let mut inner = self.lock();
-        let was_empty = inner.waiting.is_empty();
         inner.waiting.extend(inbound);
-        let waker = if was_empty { inner.waker.take() } else { None };
+        if !mem::take(&mut inner.is_asleep) {
+            return;
+        }
+        let waker = inner.waker.clone();
         drop(inner);
         if let Some(waker) = waker {
-            waker.wake();
+            waker.wake().expect("a waker takes any number of wakes");
         }
     }
 
-    /// Swaps `taken`, which must be empty, for everything that waits; `waker` is woken when more
-    /// comes.
-    pub(crate) fn take(&self, taken: &mut Vec<Inbound>, waker: &Waker) {
+    /// Who is to be woken from now on.
+    pub(crate) fn wake_with(&self, waker: Arc<Waker>) {
+        self.lock().waker = Some(waker);
+    }
+
+    /// Whether the worker may sleep: nothing waits. Then it is woken when something comes.
+    pub(crate) fn may_sleep(&self) -> bool {
+        let mut inner = self.lock();
+        inner.is_asleep = inner.waiting.is_empty();
+        inner.is_asleep
+    }
+
+    /// Swaps `taken`, which must be empty, for everything that waits. The worker is awake.
+    pub(crate) fn take(&self, taken: &mut Vec<Inbound>) {
         debug_assert!(taken.is_empty(), "what was taken would be put back");
         let mut inner = self.lock();
         mem::swap(&mut inner.waiting, taken);
-        match &mut inner.waker {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+        inner.is_asleep = false;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -96,36 +107,37 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        sync::{
-            Arc,
-            atomic::{AtomicUsize, Ordering},
-        },
-        task::Wake,
-    };
+    use std::time::Duration;
 
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use mio::{Events, Poll, Token};
 
     #[test]
-    fn woken_once_for_many() {
-        let count = Arc::new(Count::default());
-        let waker = Waker::from(Arc::clone(&count));
+    fn woken_once_for_many_and_only_from_sleep() {
+        let mut poll = Poll::new().unwrap();
+        let mut events = Events::with_capacity(8);
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let mut wakes = || {
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            events.iter().count()
+        };
         let mailbox = Mailbox::default();
-        let mut taken = Vec::new();
+        // Before the worker runs.
         mailbox.push(Inbound::ShutDown);
-        mailbox.take(&mut taken, &waker);
-        assert_eq!((taken.drain(..).count(), count.0.load(Ordering::Relaxed)), (1, 0));
+        mailbox.wake_with(waker);
+        assert!(!mailbox.may_sleep());
+        let mut taken = Vec::new();
+        mailbox.take(&mut taken);
+        assert_eq!((taken.drain(..).count(), wakes()), (1, 0));
+        mailbox.push(Inbound::ShutDown);
+        assert_eq!(wakes(), 0);
+        mailbox.take(&mut taken);
+        taken.clear();
+        assert!(mailbox.may_sleep());
         mailbox.push(Inbound::ShutDown);
         mailbox.push_all([Inbound::ShutDown, Inbound::ShutDown]);
-        assert_eq!(count.0.load(Ordering::Relaxed), 1);
-        mailbox.take(&mut taken, &waker);
-        assert_eq!(taken.len(), 3);
+        assert_eq!(wakes(), 1);
+        mailbox.push(Inbound::ShutDown);
+        mailbox.take(&mut taken);
+        assert_eq!((taken.len(), wakes()), (4, 0));
     }
 }

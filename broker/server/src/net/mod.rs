@@ -1,6 +1,8 @@
 //! Sockets: accepting, encrypting, reading, writing.
 
+pub(crate) mod acceptor;
 pub(crate) mod development;
+pub(crate) mod encryption;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 pub(crate) mod outgoing;

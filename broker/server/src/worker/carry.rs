@@ -1,11 +1,11 @@
 //! Carrying out what a turn of the shard says.
 
-use std::{mem, sync::Arc, task::Context};
+use std::{mem, sync::Arc};
 
-use flotilla_core::time::Now;
+use flotilla_core::{id::ConnectionKey, time::Now};
 use tracing::debug;
 
-use super::Worker;
+use super::{Worker, attached::Attached};
 use crate::{
     auth::{Verdict, judge},
     net::mailbox::Inbound,
@@ -30,13 +30,13 @@ impl Worker {
         let mut sends = mem::take(&mut self.turn.sends);
         let mut has_written = false;
         for send in sends.drain(..) {
-            let Some(attached) = self.sockets.get_mut(&send.connection) else { continue };
-            attached.outgoing.push(send.bytes);
+            let Some(&key) = self.by_connection.get(&send.connection) else { continue };
+            let Some(attached) = self.sockets.get_mut(key) else { continue };
             if attached.is_blocked {
-                continue;
+                attached.outgoing.push(send.bytes);
+            } else {
+                has_written |= self.send_more(key, Some(send.bytes), now);
             }
-            let Some(waker) = attached.waker.clone() else { continue };
-            has_written |= self.drain(send.connection, now, &mut Context::from_waker(&waker));
         }
         // Nothing was sent meanwhile: sends are filled at the end of a turn. Keep the capacity.
         if self.turn.sends.is_empty() {
@@ -46,11 +46,10 @@ impl Worker {
     }
 
     fn close(&mut self) {
-        for connection in self.turn.closes.drain(..) {
-            // The shard has forgotten it; from here on its task has it to itself.
-            if let Some(attached) = self.sockets.remove(&connection) {
-                attached.wake();
-                self.leaving.insert(connection, attached);
+        for connection in mem::take(&mut self.turn.closes) {
+            // The shard has forgotten it.
+            if let Some(key) = self.by_connection.remove(&connection) {
+                self.leave(key);
             }
         }
     }
@@ -82,7 +81,7 @@ impl Worker {
         let mut has_answered = false;
         for question in mem::take(&mut self.turn.questions) {
             let connection = question.connection;
-            let Some(attached) = self.sockets.get(&connection) else { continue };
+            let Some(attached) = self.attached(connection) else { continue };
             let access = attached.place.listener.access;
             let answer = match judge(access, attached.identity.as_deref(), question) {
                 Verdict::Known(answer) => Some(answer),
@@ -102,40 +101,40 @@ impl Worker {
     /// A connection that is in both lists was paused first: while it is paused nothing happens on
     /// it that could pause it.
     fn pause_and_resume(&mut self) {
-        for connection in self.turn.paused.drain(..) {
-            if let Some(attached) = self.sockets.get_mut(&connection) {
+        for connection in mem::take(&mut self.turn.paused) {
+            if let Some(attached) = self.attached(connection) {
                 attached.is_paused = true;
             }
         }
-        for connection in self.turn.resumed.drain(..) {
-            if let Some(attached) = self.sockets.get_mut(&connection) {
-                attached.is_paused = false;
-                attached.has_resumed = true;
-                attached.wake();
-            }
+        for connection in mem::take(&mut self.turn.resumed) {
+            let Some(&key) = self.by_connection.get(&connection) else { continue };
+            let Some(attached) = self.sockets.get_mut(key) else { continue };
+            attached.is_paused = false;
+            attached.has_resumed = true;
+            self.queue(key);
         }
+    }
+
+    fn attached(&mut self, connection: ConnectionKey) -> Option<&mut Attached> {
+        self.sockets.get_mut(*self.by_connection.get(&connection)?)
     }
 
     /// Tells the shard of sockets that are gone, after the answers to their last bytes have been
     /// written: a peer may have ended its half only. Says whether there were any.
     pub(super) fn end_connections(&mut self, now: Now) -> bool {
         let mut has_ended = false;
-        for connection in self.ended.drain(..) {
-            let Some(attached) = self.sockets.get(&connection) else { continue };
+        for connection in mem::take(&mut self.ended) {
+            let Some(&key) = self.by_connection.get(&connection) else { continue };
+            let Some(attached) = self.sockets.get(key) else { continue };
             // What is paused, or was until now, may still have something to say; it comes here
             // again when that is said.
             let is_unheard = attached.is_paused || attached.has_resumed;
             if is_unheard && !attached.is_broken {
                 continue;
             }
-            let is_broken = attached.is_broken;
             self.shard.closed(connection, now, &mut self.turn);
-            if let Some(attached) = self.sockets.remove(&connection) {
-                attached.wake();
-                if !is_broken {
-                    self.leaving.insert(connection, attached);
-                }
-            }
+            self.by_connection.remove(&connection);
+            self.leave(key);
             has_ended = true;
         }
         has_ended

@@ -1,25 +1,22 @@
 //! A worker: one thread with one shard.
 //!
-//! Each connection is a task that reads and hands what it read to the shard; one more task, the
-//! turn, then does what came of it. The runtime runs tasks in the order in which they were woken,
-//! so the turn, woken by the first connection that read, comes after all connections that were
-//! ready at the same time (docs/adr/0004-worker-and-turn.md).
+//! It looks at all sockets that are ready, hands what it read to the shard, and then does what came
+//! of it: a turn (docs/adr/0004-worker-and-turn.md).
 
+mod attached;
 mod carry;
-mod connection;
+mod deadlines;
+mod farewell;
+mod greeting;
+mod ready;
 mod report;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    cell::RefCell,
     collections::VecDeque,
-    future::poll_fn,
     io,
-    pin::{Pin, pin},
-    rc::Rc,
     sync::{Arc, PoisonError, RwLock},
-    task::{Context, Poll, Waker},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -33,28 +30,24 @@ use flotilla_core::{
 };
 use flotilla_store::Engine;
 use hashbrown::HashMap;
-use tokio::{
-    runtime::{Builder, LocalOptions},
-    task::{coop, spawn_local},
-    time::Sleep,
-};
+use mio::{Events, Poll, Token, Waker};
+use slotmap::SlotMap;
 
 use crate::{
     auth::Checker,
     clock::Clock,
     crew::Crew,
     net::{
-        listener::Accepted,
         mailbox::{Inbound, Mailbox},
+        socket::Scratch,
     },
     ops::shutdown::Alarm,
 };
-use connection::{Attached, serve};
+use attached::{Attached, SocketKey};
+use deadlines::Deadlines;
+use farewell::FAREWELL_TIME;
 pub(crate) use report::Report;
 
-/// Bytes read from one socket before others have their turn, and the size of the one buffer that
-/// all sockets of a worker are read into.
-const READ_MAX: usize = 64 * 1024;
 /// How long a worker that ends waits for peers to take their last bytes.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 /// Rounds of one turn: what carrying out a turn makes necessary is done at once, up to here.
@@ -62,6 +55,10 @@ const ROUNDS_MAX: usize = 8;
 /// Bytes that are read before a turn ends although more sockets are ready: what came of them is
 /// routed and encoded while it is still in the processor's cache.
 const TURN_BYTES_MAX: usize = 256 * 1024;
+/// Events that the operating system tells at once; more come with the next question.
+const EVENTS_MAX: usize = 1024;
+/// The event of a mailbox. No socket has this number.
+const MAIL: Token = Token(usize::MAX);
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -87,25 +84,30 @@ struct Worker {
     mailbox: Arc<Mailbox>,
     shard: Shard,
     turn: Turn,
-    /// By the whole key: within one turn the shard can end a connection and open another in its slot.
-    sockets: HashMap<ConnectionKey, Attached>,
-    /// Sockets of connections that the shard has ended, until their tasks take them.
-    leaving: HashMap<ConnectionKey, Attached>,
+    poll: Poll,
+    /// From the accepted socket to the last byte.
+    sockets: SlotMap<SocketKey, Attached>,
+    /// Those that the shard knows. By the whole key: within one turn the shard can end a connection
+    /// and open another in its slot.
+    by_connection: HashMap<ConnectionKey, SocketKey>,
+    /// Sockets to be looked at, each once, in this order.
+    ready: VecDeque<SocketKey>,
+    /// Handshakes.
+    greetings: Deadlines,
+    /// Sockets whose connection has ended, while they send their last bytes.
+    farewells: Deadlines,
     /// Connections whose socket is gone.
     ended: Vec<ConnectionKey>,
-    /// Sockets whose connection has ended, while they send their last bytes.
-    farewells: usize,
-    scratch: Box<[u8]>,
+    scratch: Scratch,
     inbox: Vec<Inbound>,
     outboxes: Vec<Vec<Inbound>>,
-    accepted: Vec<Accepted>,
     /// Batches that were handed to the engine, and when.
     uncommitted: VecDeque<(Ticket, Instant)>,
     /// What the clocks said when this turn began; `None` between turns.
     now: Option<Now>,
     /// Bytes that were read since the last turn ended.
     turn_bytes: usize,
-    turn_waker: Option<Waker>,
+    /// Whether the shard was told something since then.
     is_turn_wanted: bool,
     /// Until when it drains; `None`: it does not.
     drain_until: Option<Instant>,
@@ -123,104 +125,104 @@ pub(crate) fn start(
     alarm: Alarm,
 ) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        let runtime =
-            Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => return alarm.raise(format!("worker {number} cannot run: {error}")),
-        };
-        let worker = Rc::new(RefCell::new(Worker::new(number, shard, shared)));
-        // The turn must not stop in the middle because it has used up a task's share. It is a task
-        // of its own because what `block_on` runs is not in the queue: it waits for another look
-        // at the sockets, or runs after 61 tasks although more are ready.
-        let turns = runtime.spawn_local(coop::unconstrained(take_turns(worker)));
-        if let Err(error) = runtime.block_on(turns) {
-            alarm.raise(format!("worker {number} has ended: {error}"));
+        let end = Worker::new(number, shard, shared).and_then(|mut worker| worker.run());
+        if let Err(error) = end {
+            alarm.raise(format!("worker {number} cannot wait for its sockets: {error}"));
         }
     })
-}
-
-/// Takes turns until the worker has drained.
-async fn take_turns(worker: Rc<RefCell<Worker>>) {
-    let far = Duration::from_secs(24 * 3600);
-    let mut timer = pin!(tokio::time::sleep(far));
-    poll_fn(|context| {
-        let mut this = worker.borrow_mut();
-        let is_due = this.take_turn(context);
-        for accepted in this.accepted.drain(..) {
-            spawn_local(serve(Rc::clone(&worker), accepted));
-        }
-        if this.is_drained() {
-            return Poll::Ready(());
-        }
-        let due = this.due().unwrap_or_else(|| Instant::now() + far);
-        sleep_until(timer.as_mut(), due, is_due, context);
-        Poll::Pending
-    })
-    .await;
-}
-
-/// A timer that rings too early is cheaper than one that is set anew in each turn.
-fn sleep_until(
-    mut timer: Pin<&mut Sleep>,
-    due: Instant,
-    has_ticked: bool,
-    context: &mut Context<'_>,
-) {
-    let due = due.into();
-    if timer.deadline() > due || timer.is_elapsed() || has_ticked {
-        timer.as_mut().reset(due);
-    }
-    while timer.as_mut().poll(context).is_ready() {
-        // Due already: an instant later, so that sockets are looked at in between.
-        let later = tokio::time::Instant::now() + Duration::from_millis(1);
-        timer.as_mut().reset(due.max(later));
-    }
 }
 
 impl Worker {
-    fn new(number: usize, shard: Shard, shared: Arc<Shared>) -> Self {
+    fn new(number: usize, shard: Shard, shared: Arc<Shared>) -> io::Result<Self> {
         let outboxes = shared.mailboxes.iter().map(|_| Vec::new()).collect();
         let mailbox = shared.mailboxes.get(number).map(Arc::clone);
-        Self {
-            mailbox: mailbox.expect("each worker has a mailbox"),
+        let mailbox = mailbox.expect("each worker has a mailbox");
+        let poll = Poll::new()?;
+        mailbox.wake_with(Arc::new(Waker::new(poll.registry(), MAIL)?));
+        Ok(Self {
+            mailbox,
+            greetings: Deadlines::new(shared.handshake_time),
+            farewells: Deadlines::new(FAREWELL_TIME),
             shared,
             shard,
             turn: Turn::default(),
-            sockets: HashMap::new(),
-            leaving: HashMap::new(),
+            poll,
+            sockets: SlotMap::with_key(),
+            by_connection: HashMap::new(),
+            ready: VecDeque::new(),
             ended: Vec::new(),
-            farewells: 0,
-            scratch: vec![0; READ_MAX].into_boxed_slice(),
+            scratch: Scratch::default(),
             inbox: Vec::new(),
             outboxes,
-            accepted: Vec::new(),
             uncommitted: VecDeque::new(),
             now: None,
             turn_bytes: 0,
-            turn_waker: None,
             is_turn_wanted: false,
             drain_until: None,
             report: Report::default(),
-        }
+        })
     }
 
-    /// One turn; says whether the shard has ticked.
-    fn take_turn(&mut self, context: &mut Context<'_>) -> bool {
-        match &mut self.turn_waker {
-            Some(known) => known.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
+    /// Takes turns until the worker has drained.
+    fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.is_drained() {
+            self.look(&mut events)?;
+            self.take_turn();
         }
-        let now = self.now();
-        self.report.turns += 1;
-        self.take_mail(now, context);
-        let is_due = self.shard.next_due_ms().is_some_and(|due_ms| due_ms <= now.monotonic_ms);
-        if is_due {
-            self.shard.ticked(now, &mut self.turn);
+        Ok(())
+    }
+
+    /// Waits until something is ready.
+    fn look(&mut self, events: &mut Events) -> io::Result<()> {
+        let patience = self.patience();
+        match self.poll.poll(events, patience) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Err(_) | Ok(()) => {}
         }
-        self.is_turn_wanted = false;
-        self.finish_turn(now);
-        is_due
+        for event in events.iter().filter(|event| event.token() != MAIL) {
+            self.note(event);
+        }
+        Ok(())
+    }
+
+    /// How long the worker may sleep.
+    fn patience(&self) -> Option<Duration> {
+        if self.is_turn_wanted || !self.ready.is_empty() || !self.mailbox.may_sleep() {
+            return Some(Duration::ZERO);
+        }
+        let shard = self.shard.next_due_ms().map(|due_ms| self.shared.clock.at(due_ms));
+        let own = [self.drain_until, self.greetings.next(), self.farewells.next()];
+        let due = shard.into_iter().chain(own.into_iter().flatten()).min();
+        due.map(|due| due.saturating_duration_since(Instant::now()))
+    }
+
+    /// All sockets that are ready, all mail, what is due; then what came of it.
+    fn take_turn(&mut self) {
+        self.now = None;
+        for _ in 0..self.ready.len() {
+            let Some(key) = self.ready.pop_front() else { break };
+            self.serve(key);
+            if self.turn_bytes >= TURN_BYTES_MAX {
+                let now = self.now();
+                self.finish_turn(now);
+            }
+        }
+        self.take_mail();
+        self.end_greetings();
+        self.end_farewells();
+        if let Some(due_ms) = self.shard.next_due_ms() {
+            let now = self.now();
+            if due_ms <= now.monotonic_ms {
+                self.shard.ticked(now, &mut self.turn);
+                self.is_turn_wanted = true;
+            }
+        }
+        if std::mem::take(&mut self.is_turn_wanted) {
+            self.report.turns += 1;
+            let now = self.now();
+            self.finish_turn(now);
+        }
     }
 
     /// Ends the turn and does what came of it.
@@ -235,20 +237,26 @@ impl Worker {
                 break;
             }
             if rounds == ROUNDS_MAX {
-                self.want_turn();
+                self.is_turn_wanted = true;
                 break;
             }
         }
         self.now = None;
     }
 
-    fn take_mail(&mut self, now: Now, context: &Context<'_>) {
+    fn take_mail(&mut self) {
         let mut inbox = std::mem::take(&mut self.inbox);
-        self.mailbox.take(&mut inbox, context.waker());
+        self.mailbox.take(&mut inbox);
+        if inbox.is_empty() {
+            self.inbox = inbox;
+            return;
+        }
+        self.is_turn_wanted = true;
+        let now = self.now();
         for inbound in inbox.drain(..) {
             match inbound {
                 Inbound::Accepted(accepted) if self.drain_until.is_none() => {
-                    self.accepted.push(accepted);
+                    self.greet(accepted);
                 }
                 Inbound::Accepted(_too_late) => {}
                 Inbound::Mail(mail) => self.shard.mailed(mail, now, &mut self.turn),
@@ -268,7 +276,7 @@ impl Worker {
                     self.shard.replay_failed(session, now, &mut self.turn);
                 }
                 Inbound::Identified(connection, answer) => {
-                    if self.sockets.contains_key(&connection) {
+                    if self.by_connection.contains_key(&connection) {
                         self.shard.identified(connection, answer, now, &mut self.turn);
                     }
                 }
@@ -279,6 +287,7 @@ impl Worker {
                 }
                 Inbound::ShutDown => {
                     self.drain_until = Some(Instant::now() + DRAIN_TIME);
+                    self.sockets.retain(|_, attached| !attached.is_greeting());
                     self.shard.shut_down(now, &mut self.turn);
                 }
             }
@@ -322,25 +331,9 @@ impl Worker {
         *self.now.get_or_insert_with(|| self.shared.clock.now())
     }
 
-    fn want_turn(&mut self) {
-        if !self.is_turn_wanted {
-            self.is_turn_wanted = true;
-            if let Some(waker) = &self.turn_waker {
-                waker.wake_by_ref();
-            }
-        }
-    }
-
-    /// When there must be a turn, whatever happens.
-    fn due(&self) -> Option<Instant> {
-        let shard = self.shard.next_due_ms().map(|due_ms| self.shared.clock.at(due_ms));
-        shard.into_iter().chain(self.drain_until).min()
-    }
-
     fn is_drained(&self) -> bool {
         self.drain_until.is_some_and(|until| {
-            let is_idle = self.sockets.is_empty() && self.leaving.is_empty() && self.farewells == 0;
-            (is_idle && self.shard.is_settled()) || until <= Instant::now()
+            (self.sockets.is_empty() && self.shard.is_settled()) || until <= Instant::now()
         })
     }
 }
