@@ -78,14 +78,16 @@ impl Message {
         };
         let forwarded_len = u32::try_from(parts.forwarded.encoded_len())
             .expect("properties of a packet have at most 268,435,455 bytes");
+        let mut header = [0; HEADER];
+        header[0] = parts.qos.bits() | if parts.retain { RETAIN } else { 0 };
+        header[1..3].copy_from_slice(&short(parts.topic));
+        header[3..5].copy_from_slice(&short(parts.publisher));
+        header[5..7].copy_from_slice(&short(parts.addressee));
+        header[7..11].copy_from_slice(&forwarded_len.to_be_bytes());
+        header[11..19].copy_from_slice(&parts.received_at_ms.to_be_bytes());
+        header[19..].copy_from_slice(&parts.expires_at_ms.unwrap_or(NEVER).to_be_bytes());
         scratch.clear();
-        scratch.push(parts.qos.bits() | if parts.retain { RETAIN } else { 0 });
-        scratch.extend_from_slice(&short(parts.topic));
-        scratch.extend_from_slice(&short(parts.publisher));
-        scratch.extend_from_slice(&short(parts.addressee));
-        scratch.extend_from_slice(&forwarded_len.to_be_bytes());
-        scratch.extend_from_slice(&parts.received_at_ms.to_be_bytes());
-        scratch.extend_from_slice(&parts.expires_at_ms.unwrap_or(NEVER).to_be_bytes());
+        scratch.extend_from_slice(&header);
         scratch.extend_from_slice(parts.topic.as_bytes());
         scratch.extend_from_slice(parts.publisher.as_bytes());
         scratch.extend_from_slice(parts.addressee.as_bytes());

@@ -4,8 +4,8 @@ use crate::fixed_header::{FixedHeader, put_fixed_header, reserved_flags};
 use crate::packet::Protocol;
 use crate::wire::{Measure, Sink, variable_byte_integer_len};
 use crate::{
-    Ack, Auth, Connack, Connect, DecodeError, Disconnect, EncodeError, Packet, PacketType, Publish,
-    Suback, Subscribe, Unsubscribe, Version,
+    Ack, Auth, Connack, Connect, DecodeError, Disconnect, EncodeError, Packet, PacketId,
+    PacketType, Publish, ReasonCode, Suback, Subscribe, Unsubscribe, Version,
 };
 
 /// Decodes the packet at the front of `bytes`; says how many bytes it took.
@@ -21,6 +21,9 @@ pub fn decode(
     version: Version,
     packet_size_max: u32,
 ) -> Result<Option<(Packet<'_>, usize)>, DecodeError> {
+    if let Some(packet) = plain_ack(bytes).filter(|_| packet_size_max as usize >= PLAIN_ACK_LEN) {
+        return Ok(Some((packet, PLAIN_ACK_LEN)));
+    }
     // Before MQTT 5 there was no AUTH.
     if !version.has_properties() && bytes.first().is_some_and(|first| first >> 4 == 15) {
         return Err(DecodeError::ReservedPacketType);
@@ -54,6 +57,24 @@ pub fn decode(
         PacketType::Auth => Packet::Auth(Auth::read(body)?),
     };
     Ok(Some((packet, header.packet_len())))
+}
+
+/// Bytes of an acknowledgement that is only a Packet Identifier.
+const PLAIN_ACK_LEN: usize = 4;
+
+/// The acknowledgement at the front of `bytes`, if it is only a Packet Identifier, as nearly all
+/// are: in all versions the same, in every respect valid.
+fn plain_ack(bytes: &[u8]) -> Option<Packet<'_>> {
+    let &[first, 2, high, low, ..] = bytes else { return None };
+    let packet: fn(_) -> _ = match first {
+        0x40 => Packet::Puback,
+        0x50 => Packet::Pubrec,
+        0x62 => Packet::Pubrel,
+        0x70 => Packet::Pubcomp,
+        _ => return None,
+    };
+    let packet_id = PacketId::new(u16::from_be_bytes([high, low]))?;
+    Some(packet(Ack::new(packet_id, ReasonCode::Success)))
 }
 
 /// Decodes the first packet of a connection, which tells the version of all others.
@@ -121,8 +142,9 @@ impl Packet<'_> {
             && ack.is_plain()
         {
             // Nearly every acknowledgement: nothing to measure.
-            put_fixed_header(self.packet_type(), self.flags(), 2, out)?;
-            out.put_u16(ack.packet_id.get());
+            let [high, low] = ack.packet_id.get().to_be_bytes();
+            let first = (self.packet_type() as u8) << 4 | self.flags();
+            out.put(&[first, PLAIN_ACK_LEN as u8 - 2, high, low]);
             return Ok(());
         }
         let mut measure = Measure::default();

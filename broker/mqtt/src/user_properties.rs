@@ -47,7 +47,8 @@ impl<'a> UserProperties<'a> {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        // Nearly always, and then no iterator need be set up.
+        matches!(self.0, Source::Pairs([])) || self.iter().next().is_none()
     }
 }
 

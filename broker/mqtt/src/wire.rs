@@ -3,7 +3,7 @@
 //! Every cut is a checked one, so bytes that end too early are an error, never a panic.
 
 use crate::property::Section;
-use crate::topic::{Filter, parse_filter};
+use crate::topic::{self, Filter, parse_filter};
 use crate::{DecodeError, EncodeError, PacketId, PacketType, ReasonCode};
 
 /// Takes fields off the front of a packet. [MQTT 5, section 1.5]
@@ -75,12 +75,25 @@ impl<'a> Reader<'a> {
 
     /// A UTF-8 Encoded String. [MQTT-1.5.4-1] [MQTT-1.5.4-2] U+FEFF stays. [MQTT-1.5.4-3]
     pub(crate) fn string(&mut self) -> Result<&'a str, DecodeError> {
-        let bytes = self.binary()?;
-        let string = str::from_utf8(bytes).map_err(|_| DecodeError::InvalidUtf8)?;
-        if has_any(bytes, |byte| byte == 0) {
+        let string = self.utf8()?;
+        if has_any(string.as_bytes(), |byte| byte == 0) {
             return Err(DecodeError::NulCharacter);
         }
         Ok(string)
+    }
+
+    /// The Topic Name of a PUBLISH; empty where a Topic Alias stands for it. [MQTT-3.3.2-2]
+    pub(crate) fn topic_name(&mut self) -> Result<&'a str, DecodeError> {
+        let topic = self.utf8()?;
+        if topic.is_empty() || topic::is_valid_name(topic) {
+            return Ok(topic);
+        }
+        let has_nul = has_any(topic.as_bytes(), |byte| byte == 0);
+        Err(if has_nul { DecodeError::NulCharacter } else { DecodeError::WildcardInTopic })
+    }
+
+    fn utf8(&mut self) -> Result<&'a str, DecodeError> {
+        str::from_utf8(self.binary()?).map_err(|_| DecodeError::InvalidUtf8)
     }
 
     /// Not zero. [MQTT-2.2.1-3]

@@ -2,7 +2,7 @@
 
 use crate::property::{Place, Properties, Property, Section, put_option};
 use crate::wire::{Reader, Sink};
-use crate::{DecodeError, EncodeError, Forwarded, PacketId, QoS, SubscriptionIds, Version, topic};
+use crate::{DecodeError, EncodeError, Forwarded, PacketId, QoS, SubscriptionIds, Version};
 
 const DUP: u8 = 0b1000;
 const RETAIN: u8 = 0b0001;
@@ -59,13 +59,10 @@ impl<'a> Publish<'a> {
             return Err(DecodeError::DupWithQos0);
         }
         let mut reader = Reader::new(body);
-        let mut publish = Publish::new(reader.string()?, &[]);
+        let mut publish = Publish::new(reader.topic_name()?, &[]);
         publish.dup = dup;
         publish.qos = qos;
         publish.retain = flags & RETAIN != 0;
-        if !publish.topic.is_empty() && !topic::is_valid_name(publish.topic) {
-            return Err(DecodeError::WildcardInTopic);
-        }
         if qos > QoS::AtMostOnce {
             publish.packet_id = Some(reader.packet_id()?);
         }
