@@ -17,12 +17,10 @@ pub(crate) struct Retained {
 }
 
 /// A node with its place among the children of its parent, which stand in a ring in the order in
-/// which they came.
+/// which they came; the first one is marked.
 #[derive(Debug, Default)]
 struct Spot {
     message: Option<Message>,
-    /// `ROOT`: it has no children.
-    first_child: NodeId,
     next: NodeId,
     previous: NodeId,
 }
@@ -118,11 +116,11 @@ impl Retained {
 
     /// Puts a new child behind the last one.
     fn link(&mut self, parent: NodeId, child: NodeId) {
-        let first = match self.tree.get(parent).first_child {
+        let first = match self.tree.marked(parent) {
             ROOT => child,
             first => first,
         };
-        self.tree.get_mut(parent).first_child = first;
+        self.tree.mark(parent, first);
         let last = if first == child { child } else { self.tree.get(first).previous };
         let spot = self.tree.get_mut(child);
         (spot.next, spot.previous) = (first, last);
@@ -134,9 +132,8 @@ impl Retained {
         let &Spot { next, previous, .. } = self.tree.get(child);
         self.tree.get_mut(previous).next = next;
         self.tree.get_mut(next).previous = previous;
-        let parent = self.tree.get_mut(parent);
-        if parent.first_child == child {
-            parent.first_child = if next == child { ROOT } else { next };
+        if self.tree.marked(parent) == child {
+            self.tree.mark(parent, if next == child { ROOT } else { next });
         }
     }
 
@@ -168,7 +165,7 @@ impl Retained {
     /// Calls `found` with each child that a wildcard matches ([MQTT-4.7.2-1]: in front it does not
     /// match a `$` topic).
     fn for_each_child(&self, at: NodeId, found: &mut dyn FnMut(NodeId)) {
-        let first = self.tree.get(at).first_child;
+        let first = self.tree.marked(at);
         let mut child = first;
         while child != ROOT {
             if at != ROOT || !self.tree.level(child).starts_with(b"$") {

@@ -34,13 +34,17 @@ pub(crate) type NodeId = u32;
 
 pub(crate) const ROOT: NodeId = 0;
 
+/// A line of the cache for `T`s of up to 32 bytes: a walk among many nodes waits for one line each.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 struct Node<T> {
     parent: NodeId,
     /// How many edges start here.
     children: u32,
     /// A child that has no edge in the table: most nodes have no other. `ROOT`: none.
     near: NodeId,
+    /// A child that is marked. `ROOT`: none.
+    marked: NodeId,
     /// The end of its name.
     level: Level,
     value: T,
@@ -68,6 +72,16 @@ impl<T: Default> Tree<T> {
 
     pub(crate) fn children(&self, at: NodeId) -> u32 {
         self.nodes[at as usize].children
+    }
+
+    /// The child that was marked with [`Tree::mark`]; `ROOT`: none.
+    pub(crate) fn marked(&self, at: NodeId) -> NodeId {
+        self.nodes[at as usize].marked
+    }
+
+    /// Marks one of the node's children, or with `ROOT` none.
+    pub(crate) fn mark(&mut self, at: NodeId, child: NodeId) {
+        self.nodes[at as usize].marked = child;
     }
 
     /// The last Level of the node's name.

@@ -7,7 +7,7 @@ use crate::router::subscribers::{Entry, Subscribers};
 use crate::router::tree::{HashedLevel, NodeId, ROOT, Tree};
 
 /// A node of the tree is the front of some filter. `#` is no edge but has a place in the node, and
-/// `+` has both, since every match looks there.
+/// `+` is the child that is marked, since every match looks there.
 #[derive(Debug, Default)]
 pub(crate) struct Trie {
     tree: Tree<Front>,
@@ -19,8 +19,6 @@ struct Front {
     here: Subscribers,
     /// Filters that end here with a further `#`.
     below: Subscribers,
-    /// The node of a further `+`; `ROOT`: none.
-    plus: NodeId,
 }
 
 impl Trie {
@@ -34,7 +32,7 @@ impl Trie {
             }
             let (child, _) = self.tree.child_or_new(at, level.as_bytes());
             if level == "+" {
-                self.tree.get_mut(at).plus = child;
+                self.tree.mark(at, child);
             }
             at = child;
         }
@@ -58,9 +56,8 @@ impl Trie {
         let was_there = list.remove(subscriber);
         while at != ROOT && self.tree.children(at) == 0 && self.tree.get(at).is_unused() {
             let parent = self.tree.parent(at);
-            let front = self.tree.get_mut(parent);
-            if front.plus == at {
-                front.plus = ROOT;
+            if self.tree.marked(parent) == at {
+                self.tree.mark(parent, ROOT);
             }
             self.tree.remove(at);
             at = parent;
@@ -102,10 +99,11 @@ impl Trie {
             }
             return;
         };
-        if front.plus != ROOT && !no_wildcard {
-            self.descend(front.plus, rest, false, found);
+        let plus = self.tree.marked(at);
+        if plus != ROOT && !no_wildcard {
+            self.descend(plus, rest, false, found);
         }
-        let exact = self.tree.children(at) - u32::from(front.plus != ROOT);
+        let exact = self.tree.children(at) - u32::from(plus != ROOT);
         if exact > 0
             && let Some(child) = self.tree.child_by(at, level)
         {
