@@ -10,6 +10,7 @@ use std::{
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Settings {
     tables: String,
+    node: String,
     tls: String,
     open_files_max: Option<u32>,
     data: Option<PathBuf>,
@@ -25,6 +26,13 @@ impl Settings {
     #[must_use]
     pub fn tables(mut self, toml: &str) -> Self {
         writeln!(self.tables, "{toml}").expect("a String takes all");
+        self
+    }
+
+    /// With these keys in the table of the node.
+    #[must_use]
+    pub fn node(mut self, toml: &str) -> Self {
+        writeln!(self.node, "{toml}").expect("a String takes all");
         self
     }
 
@@ -64,10 +72,11 @@ impl Settings {
     /// The file: one TCP and one TLS listener, operations, all on free ports.
     pub(crate) fn toml(&self, home: &Path) -> String {
         format!(
-            "[node]\ndata = \"{}\"\n\n[[listener]]\nbind = \"tcp://127.0.0.1:0\"\n\n\
+            "[node]\ndata = \"{}\"\n{}\n[[listener]]\nbind = \"tcp://127.0.0.1:0\"\n\n\
              [[listener]]\nbind = \"tls://127.0.0.1:0\"\n{}\n[ops]\nbind = \
              \"http://127.0.0.1:0\"\n\n{}",
             self.data(home).display(),
+            self.node,
             self.tls,
             self.tables
         )

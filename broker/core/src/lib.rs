@@ -21,3 +21,4 @@ mod spare;
 pub mod subscription;
 pub mod time;
 pub mod turn;
+pub mod words;

@@ -20,6 +20,9 @@ pub struct Limits {
     /// And then to CONNACK, milliseconds: a client that waits longer for a store that
     /// fails has gone, and its socket is not read, so nobody would see that.
     pub connack_timeout_ms: u64,
+    /// Longest Keep Alive of an MQTT 5 client, seconds; longer wishes, and none, are cut to it; 0: as
+    /// the client says ([MQTT-3.2.2-22]).
+    pub keep_alive_max_s: u16,
     /// Subscriptions of one session.
     pub subscriptions_max: usize,
     /// Longest Session Expiry Interval, seconds; longer wishes are cut to it.
@@ -79,6 +82,7 @@ impl Default for Limits {
             receive_max: 1024,
             connect_timeout_ms: 10_000,
             connack_timeout_ms: 60_000,
+            keep_alive_max_s: 0,
             subscriptions_max: 1000,
             expiry_max_s: 7 * 24 * 3600,
             queue_messages_max: 100_000,

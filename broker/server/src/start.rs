@@ -205,6 +205,7 @@ fn recover(
 ) -> Result<(Vec<Shard>, Router), String> {
     let limits = Arc::new(settings.limits.clone());
     let durability = Arc::new(settings.durability.clone());
+    let words = Arc::new(settings.words.clone());
     let random = aws_lc_rs::default_provider().secure_random;
     let mut shards = Vec::new();
     for number in 0..settings.workers {
@@ -213,7 +214,8 @@ fn recover(
         filled.map_err(|_| "the operating system gives no random numbers".to_owned())?;
         let seed = u64::from_ne_bytes(seed);
         let (limits, durability) = (Arc::clone(&limits), Arc::clone(&durability));
-        shards.push(Shard::new(ShardId(number), settings.workers, limits, durability, seed));
+        let shard = Shard::new(ShardId(number), settings.workers, limits, durability, seed);
+        shards.push(shard.with_words(Arc::clone(&words)));
     }
     let mut router = Router::default();
     let now = clock.now();

@@ -4,6 +4,7 @@
 //! (`[MQTT-3.1.4-3]`) and runs once for each version over each transport. A broker that is shared
 //! by many tests serves those that neither stop nor configure it.
 
+mod announcements;
 mod authentication;
 mod bad_input;
 mod cleaning;

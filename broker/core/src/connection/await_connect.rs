@@ -2,7 +2,7 @@
 
 use flotilla_mqtt::Connect;
 
-use crate::connection::negotiated::Negotiated;
+use crate::connection::negotiated::{self, Negotiated};
 use crate::connection::refusal::Refusal;
 use crate::id::ClientId;
 use crate::limits::Limits;
@@ -24,6 +24,10 @@ pub(crate) struct ConnectRequest {
     pub(crate) is_expiry_cut: bool,
     pub(crate) will: Option<Will>,
     pub(crate) negotiated: Negotiated,
+    /// In place of the client's ([MQTT-3.2.2-21]).
+    pub(crate) server_keep_alive_s: Option<u16>,
+    /// Whether it asks for Response Information ([MQTT-3.1.2-28]).
+    pub(crate) wants_response_information: bool,
     /// The enhanced authentication that it asks for.
     pub(crate) method: Option<Box<str>>,
 }
@@ -50,6 +54,8 @@ impl ConnectRequest {
             expiry_interval_s,
             is_expiry_cut: expiry_interval_s != connect.session_expiry_interval_s,
             negotiated: Negotiated::new(connect, limits),
+            server_keep_alive_s: negotiated::server_keep_alive_s(connect, limits),
+            wants_response_information: connect.request_response_information,
             method: connect.authentication_method.map(Into::into),
         })
     }

@@ -8,6 +8,7 @@ use crate::connection::outbox::Outbox;
 use crate::counters::Counters;
 use crate::durability::Class;
 use crate::limits::Limits;
+use crate::words::Words;
 
 /// The client may connect, and its session has been claimed from the home shard.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Welcome {
     pub(crate) identity: Option<String>,
     pub(crate) assigned_client_id: Option<Box<str>>,
     pub(crate) session_expiry_interval_s: Option<u32>,
+    server_keep_alive_s: Option<u16>,
+    response_information: Option<String>,
     /// The enhanced authentication by which it came ([MQTT-4.12.0-5]).
     method: Option<Box<str>>,
     /// The last words of that.
@@ -46,6 +49,7 @@ impl Welcome {
         data: Option<Vec<u8>>,
         session_present: bool,
         cleaned: u64,
+        words: &Words,
     ) -> Self {
         let assigned = request.is_assigned.then(|| request.client_id.as_str().into());
         let cut = request.is_expiry_cut.then_some(request.expiry_interval_s);
@@ -54,6 +58,11 @@ impl Welcome {
             identity,
             assigned_client_id: assigned,
             session_expiry_interval_s: cut,
+            server_keep_alive_s: request.server_keep_alive_s,
+            response_information: request
+                .wants_response_information
+                .then(|| words.response_information_for(request.client_id.as_str()))
+                .flatten(),
             method: request.method.clone(),
             data,
             cleaned,
@@ -85,6 +94,8 @@ impl Welcome {
                 assigned_client_id: self.assigned_client_id.as_deref(),
                 topic_alias_maximum: Some(limits.topic_aliases_max),
                 user_properties: UserProperties::from_pairs(pairs),
+                server_keep_alive_s: self.server_keep_alive_s,
+                response_information: self.response_information.as_deref(),
                 authentication_method: self.method.as_deref(),
                 authentication_data: self.data.as_deref(),
                 ..ConnackProperties::default()
@@ -101,7 +112,25 @@ impl Welcome {
 }
 
 /// CONNACK with a Reason Code of 0x80 or more; the connection ends with it ([MQTT-3.2.2-7]).
+/// `reason`: for a client that wants to read it, if it takes so many bytes ([MQTT-3.2.2-19]).
 pub(crate) fn push_refusal(
+    reason_code: ReasonCode,
+    reason: Option<&str>,
+    negotiated: &Negotiated,
+    outbox: &mut Outbox,
+    counters: &mut Counters,
+) {
+    let Negotiated { version, packet_size_max, wants_reasons, .. } = *negotiated;
+    let mut connack = Connack::new(false, reason_code);
+    connack.properties.reason_string = reason.filter(|_| wants_reasons);
+    if Packet::Connack(connack).encoded_len(version) > packet_size_max as usize {
+        connack.properties.reason_string = None;
+    }
+    outbox.push(&Packet::Connack(connack), version, counters);
+}
+
+/// The same for bytes that were no CONNECT: nothing is known of what their sender takes.
+pub(crate) fn push_bare_refusal(
     reason_code: ReasonCode,
     version: Version,
     outbox: &mut Outbox,

@@ -5,6 +5,7 @@ use flotilla_mqtt::{Ack, AckProperties, Packet, QoS, ReasonCode, ReasonCodes, Su
 use crate::connection::alias::Aliases;
 use crate::connection::authenticate::Enhanced;
 use crate::connection::await_session::Welcome;
+use crate::connection::explain::explain;
 use crate::connection::negotiated::Negotiated;
 use crate::connection::outbox::Outbox;
 use crate::connection::owed::{Acknowledgement, Due, Owed};
@@ -159,14 +160,34 @@ impl Connected {
     }
 
     fn push(&mut self, acknowledgement: &Acknowledgement, outbox: &mut Outbox, desk: &mut Desk) {
-        let ack =
-            |packet_id, reason_code| Ack::new(packet_id, self.negotiated.positive(reason_code));
+        let Negotiated { version, packet_size_max, wants_reasons, .. } = self.negotiated;
+        let mut packet = self.packet(acknowledgement, None);
+        if let (true, Some(why)) = (wants_reasons, explain(acknowledgement)) {
+            let explained = self.packet(acknowledgement, Some(why));
+            // [MQTT-3.4.2-2], [MQTT-3.5.2-2], [MQTT-3.7.2-2], [MQTT-3.9.2-1]
+            if explained.encoded_len(version) <= packet_size_max as usize {
+                packet = explained;
+            }
+        }
+        if acknowledgement.ends_publish() {
+            self.unacknowledged = self.unacknowledged.saturating_sub(1);
+        }
+        desk.buffer(outbox);
+        outbox.push(&packet, version, &mut desk.counters);
+    }
+
+    fn packet<'a>(&self, acknowledgement: &'a Acknowledgement, why: Option<&'a str>) -> Packet<'a> {
+        let properties = AckProperties { reason_string: why, ..AckProperties::EMPTY };
+        let ack = |packet_id, reason_code| Ack {
+            properties,
+            ..Ack::new(packet_id, self.negotiated.positive(reason_code))
+        };
         let suback = |packet_id, reason_codes| Suback {
             packet_id,
-            properties: AckProperties::EMPTY,
+            properties,
             reason_codes: ReasonCodes::from_slice(reason_codes),
         };
-        let packet = match acknowledgement {
+        match acknowledgement {
             &Acknowledgement::Puback(packet_id, code) => Packet::Puback(ack(packet_id, code)),
             &Acknowledgement::Pubrec(packet_id, code) => Packet::Pubrec(ack(packet_id, code)),
             &Acknowledgement::Pubcomp(packet_id, code) => Packet::Pubcomp(ack(packet_id, code)),
@@ -174,11 +195,6 @@ impl Connected {
             Acknowledgement::Unsuback(packet_id, codes) => {
                 Packet::Unsuback(suback(*packet_id, codes))
             }
-        };
-        if acknowledgement.ends_publish() {
-            self.unacknowledged = self.unacknowledged.saturating_sub(1);
         }
-        desk.buffer(outbox);
-        outbox.push(&packet, self.negotiated.version, &mut desk.counters);
     }
 }

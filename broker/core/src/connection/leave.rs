@@ -1,8 +1,11 @@
 //! DISCONNECT, either way.
 
+use std::sync::Arc;
+
 use flotilla_mqtt::{Disconnect, Packet, ReasonCode};
 
 use crate::connection::connected::{Connected, Flow};
+use crate::connection::negotiated::Negotiated;
 use crate::connection::outbox::Outbox;
 use crate::connection::refusal::Refusal;
 use crate::session::Session;
@@ -28,14 +31,31 @@ pub(crate) fn disconnect(
 }
 
 /// DISCONNECT to the client, where its version has one.
+/// With `reason` for a client that wants to read it, and with another server when it is sent
+/// there, as far as it takes so many bytes ([MQTT-3.14.2-3]).
 pub(crate) fn push_disconnect(
     reason_code: ReasonCode,
+    reason: Option<&str>,
     connected: &Connected,
     outbox: &mut Outbox,
     desk: &mut Desk,
 ) {
-    if connected.negotiated.can_be_told {
-        let packet = Packet::Disconnect(Disconnect::new(reason_code));
-        outbox.push(&packet, connected.negotiated.version, &mut desk.counters);
+    let Negotiated { version, packet_size_max, can_be_told, wants_reasons, .. } =
+        connected.negotiated;
+    if !can_be_told {
+        return;
+    }
+    let words = Arc::clone(&desk.words);
+    let server_reference = words.server_reference.as_deref();
+    let whole = Disconnect {
+        server_reference: server_reference.filter(|_| reason_code == ReasonCode::UseAnotherServer),
+        reason_string: reason.filter(|_| wants_reasons),
+        ..Disconnect::new(reason_code)
+    };
+    let without_reason = Disconnect { reason_string: None, ..whole };
+    let forms = [whole, without_reason, Disconnect::new(reason_code)].map(Packet::Disconnect);
+    let fits = |packet: &&Packet<'_>| packet.encoded_len(version) <= packet_size_max as usize;
+    if let Some(packet) = forms.iter().find(fits) {
+        outbox.push(packet, version, &mut desk.counters);
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod await_session;
 pub(crate) mod connected;
 pub(crate) mod deliver;
 pub(crate) mod exchange;
+pub(crate) mod explain;
 pub(crate) mod leave;
 pub(crate) mod negotiated;
 pub(crate) mod outbox;

@@ -176,7 +176,8 @@ impl Shard {
             let session = self.sessions.get(*session);
             let client_id = session.map(|session| session.client_id.clone());
             self.note_refusal(key, client_id, &refusal, out);
-            self.end(key, Ending::told(refusal.reason_code, "it did not authenticate again"), out);
+            let ending = Ending::told(refusal.reason_code, "it did not authenticate again");
+            self.end(key, ending.because(&refusal.reason), out);
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::shard::timers::Timers;
 use crate::spare::Spare;
 use crate::time::Now;
 use crate::turn::Turn;
+use crate::words::Words;
 
 /// The part of a shard that is neither connection nor session, so that both can use it while they
 /// are borrowed.
@@ -25,6 +26,7 @@ pub(crate) struct Desk {
     pub(crate) shards: u16,
     pub(crate) limits: Arc<Limits>,
     pub(crate) durability: Arc<Durability>,
+    pub(crate) words: Arc<Words>,
     pub(crate) counters: Counters,
     pub(crate) now: Now,
     /// What the router is needed for, in the order in which it was asked.
@@ -102,6 +104,7 @@ impl Desk {
             shards,
             limits,
             durability,
+            words: Arc::default(),
             counters: Counters::default(),
             now: Now::default(),
             steps: Vec::new(),

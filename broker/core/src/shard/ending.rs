@@ -17,9 +17,11 @@ use crate::turn::{Send, Turn, Write};
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ending {
+pub(super) struct Ending<'a> {
     /// For DISCONNECT; `None`: without one.
     disconnect: Option<ReasonCode>,
+    /// For DISCONNECT, too.
+    because: Option<&'a str>,
     publish_will: bool,
     /// Whether the socket is gone already.
     is_gone: bool,
@@ -29,10 +31,11 @@ pub(super) struct Ending {
     reason: &'static str,
 }
 
-impl Ending {
+impl<'a> Ending<'a> {
     /// The socket broke or was closed by the peer.
     pub(super) const GONE: Self = Self {
         disconnect: None,
+        because: None,
         publish_will: true,
         is_gone: true,
         outcome: ConnectOutcome::Abandoned,
@@ -42,6 +45,11 @@ impl Ending {
     /// The broker ends it.
     pub(super) fn told(reason_code: ReasonCode, reason: &'static str) -> Self {
         Self { disconnect: Some(reason_code), is_gone: false, reason, ..Self::GONE }
+    }
+
+    /// The client is to read why.
+    pub(super) fn because(self, reason: &'a str) -> Self {
+        Self { because: Some(reason), ..self }
     }
 
     /// The client sent DISCONNECT.
@@ -58,7 +66,7 @@ impl Ending {
 
 impl Shard {
     /// Ends a connection. Its session goes on if it may.
-    pub(super) fn end(&mut self, key: ConnectionKey, ending: Ending, out: &mut Turn) {
+    pub(super) fn end(&mut self, key: ConnectionKey, ending: Ending<'_>, out: &mut Turn) {
         let Some(mut connection) = self.connections.remove(key) else { return };
         self.desk.counters.connections_open -= 1;
         self.desk.held.remove(&key);
@@ -79,7 +87,13 @@ impl Shard {
                 let session = self.sessions.get(connected.session);
                 let is_up = session.is_some_and(|session| session.connection() == Some(key));
                 if let (Some(reason_code), true) = (ending.disconnect, is_up) {
-                    leave::push_disconnect(reason_code, connected, outbox, &mut self.desk);
+                    leave::push_disconnect(
+                        reason_code,
+                        ending.because,
+                        connected,
+                        outbox,
+                        &mut self.desk,
+                    );
                 }
                 if !is_up {
                     self.desk.counters.connect_ended(ending.outcome);
@@ -98,7 +112,7 @@ impl Shard {
     }
 
     /// The session has no connection any more.
-    fn detach(&mut self, key: SessionKey, ending: Ending, out: &mut Turn) {
+    fn detach(&mut self, key: SessionKey, ending: Ending<'_>, out: &mut Turn) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.link = Link::Down;
         session.disconnected_at_ms = Some(self.desk.now.unix_ms);

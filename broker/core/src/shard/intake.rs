@@ -8,6 +8,7 @@ use crate::connection::Phase;
 use crate::connection::await_connect::ConnectRequest;
 use crate::connection::await_session;
 use crate::connection::connected::Flow;
+use crate::connection::negotiated::Negotiated;
 use crate::connection::refusal::Refusal;
 use crate::counters::ConnectOutcome;
 use crate::id::{ClientId, ConnectionKey};
@@ -138,7 +139,8 @@ impl Shard {
             Err(refusal) => {
                 await_session::push_refusal(
                     refusal.reason_code,
-                    connect.version,
+                    Some(&refusal.reason),
+                    &Negotiated::new(connect, &limits),
                     &mut connection.outbox,
                     &mut self.desk.counters,
                 );
@@ -166,7 +168,7 @@ impl Shard {
         if let (Some(version), Some(connection)) = (version, self.connections.get_mut(key)) {
             let outbox = &mut connection.outbox;
             let counters = &mut self.desk.counters;
-            await_session::push_refusal(refusal.reason_code, version, outbox, counters);
+            await_session::push_bare_refusal(refusal.reason_code, version, outbox, counters);
         }
         self.refuse(key, None, &refusal, ConnectOutcome::Malformed, out);
     }
@@ -184,10 +186,11 @@ impl Shard {
         if let Some(connection) = self.connections.get_mut(key)
             && let Phase::AwaitIdentity(request) = &connection.phase
         {
-            let version = request.negotiated.version;
+            let (reason_code, reason) = (refusal.reason_code, Some(&*refusal.reason));
             let outbox = &mut connection.outbox;
             let counters = &mut self.desk.counters;
-            await_session::push_refusal(refusal.reason_code, version, outbox, counters);
+            let negotiated = &request.negotiated;
+            await_session::push_refusal(reason_code, reason, negotiated, outbox, counters);
         }
         self.note_refusal(key, client_id, refusal, out);
         self.end(key, Ending::refused(outcome), out);
@@ -203,7 +206,8 @@ impl Shard {
     ) {
         self.desk.counters.protocol_errors += 1;
         self.note_refusal(key, client_id, refusal, out);
-        self.end(key, Ending::told(refusal.reason_code, "it broke the protocol"), out);
+        let ending = Ending::told(refusal.reason_code, "it broke the protocol");
+        self.end(key, ending.because(&refusal.reason), out);
     }
 
     pub(super) fn note_refusal(

@@ -42,6 +42,7 @@ use crate::shard::steps::RouterAccess;
 use crate::shard::timers::Timer;
 use crate::time::Now;
 use crate::turn::{Page, Send, Turn};
+use crate::words::Words;
 
 /// Timers that ring in one turn.
 const TIMERS_A_TURN_MAX: usize = 4096;
@@ -87,6 +88,13 @@ impl Shard {
             scratch: Scratch::default(),
             ending: HashMap::new(),
         }
+    }
+
+    /// With what the configuration has it tell its clients.
+    #[must_use]
+    pub fn with_words(mut self, words: Arc<Words>) -> Self {
+        self.desk.words = words;
+        self
     }
 
     /// Takes a stored session up, before the first turn. The right shard is
@@ -259,14 +267,18 @@ impl Shard {
         self.desk.timers.next_due_ms()
     }
 
-    /// The broker stops: every client gets DISCONNECT 0x8B (section 4.13) and every session is
-    /// written. Done when the turn's batch is committed and its sends are written.
+    /// The broker stops: every client gets DISCONNECT 0x8B, or 0x9C with another server when there
+    /// is one (sections 4.11, 4.13), and every session is written. Done when the turn's batch is committed and its sends are written.
     pub fn shut_down(&mut self, now: Now, out: &mut Turn) {
         self.desk.now = now;
         let all: Vec<_> = self.connections.keys().collect();
+        let reason_code = match self.desk.words.server_reference {
+            Some(_) => ReasonCode::UseAnotherServer,
+            None => ReasonCode::ServerShuttingDown,
+        };
         for connection in all {
             let reason = "the broker is shutting down";
-            self.end(connection, Ending::told(ReasonCode::ServerShuttingDown, reason), out);
+            self.end(connection, Ending::told(reason_code, reason), out);
         }
         let moved: Vec<_> = self.desk.moved_cursors.drain(..).collect();
         self.write_cursors(&moved, out);

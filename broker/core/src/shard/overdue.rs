@@ -34,21 +34,25 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Limits { connect_timeout_ms, connack_timeout_ms, .. } = *self.desk.limits;
         let connack_timeout_ms = connect_timeout_ms + connack_timeout_ms;
-        let (version, timeout_ms) = match &connection.phase {
-            Phase::AwaitConnect => (None, connect_timeout_ms),
+        let (negotiated, reason_code, timeout_ms) = match &connection.phase {
+            Phase::AwaitConnect => (None, ReasonCode::Success, connect_timeout_ms),
             Phase::AwaitAuth(waiting) => {
-                (Some(waiting.request.negotiated.version), connect_timeout_ms)
+                let negotiated = Some(waiting.request.negotiated);
+                (negotiated, ReasonCode::NotAuthorized, connect_timeout_ms)
             }
-            Phase::AwaitIdentity(request) => (Some(request.negotiated.version), connack_timeout_ms),
+            Phase::AwaitIdentity(request) => {
+                (Some(request.negotiated), ReasonCode::ServerUnavailable, connack_timeout_ms)
+            }
             Phase::AwaitSession(waiting) => {
-                (Some(waiting.request.negotiated.version), connack_timeout_ms)
+                let negotiated = Some(waiting.request.negotiated);
+                (negotiated, ReasonCode::ServerUnavailable, connack_timeout_ms)
             }
             Phase::Connected(connected) => {
                 let session = self.sessions.get(connected.session);
                 if session.is_some_and(|session| session.connection() == Some(key)) {
                     return;
                 }
-                (Some(connected.negotiated.version), connack_timeout_ms)
+                (Some(connected.negotiated), ReasonCode::ServerUnavailable, connack_timeout_ms)
             }
         };
         let due_ms = connection.opened_ms + timeout_ms;
@@ -56,9 +60,9 @@ impl Shard {
             self.desk.timers.set(self.desk.now, due_ms, Timer::Connect(key));
             return;
         }
-        if let Some(version) = version {
-            let (reason_code, outbox) = (ReasonCode::ServerUnavailable, &mut connection.outbox);
-            await_session::push_refusal(reason_code, version, outbox, &mut self.desk.counters);
+        if let Some(negotiated) = &negotiated {
+            let (outbox, counters) = (&mut connection.outbox, &mut self.desk.counters);
+            await_session::push_refusal(reason_code, None, negotiated, outbox, counters);
         }
         self.end(key, Ending::refused(ConnectOutcome::TimedOut), out);
     }

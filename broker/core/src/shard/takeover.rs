@@ -177,7 +177,10 @@ impl Shard {
         let cleaned = session.untold(overtaken);
         let enhanced = request.method.clone();
         let enhanced = enhanced.map(|method| Box::new(Enhanced::new(method, identity.clone())));
-        let welcome = Welcome::new(&request, identity, data, resumed.is_some(), cleaned);
+        let welcome = {
+            let words = &self.desk.words;
+            Welcome::new(&request, identity, data, resumed.is_some(), cleaned, words)
+        };
         session.will = request.will;
         self.desk.counters.sessions_disconnected -= 1;
         self.desk.counters.sessions_connected += 1;

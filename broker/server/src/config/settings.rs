@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use flotilla_core::{durability::Durability, limits::Limits};
+use flotilla_core::{durability::Durability, limits::Limits, words::Words};
 use flotilla_store::Options;
 
 use super::{
@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) password_file: Option<PathBuf>,
     /// For the core.
     pub(crate) limits: Limits,
+    /// What clients are told.
+    pub(crate) words: Words,
     /// When what nobody waits for is on the disk.
     pub(crate) sync: Sync,
     /// Bytes of the disk that stay free.
@@ -107,6 +109,7 @@ impl Settings {
         overrides: &Overrides,
     ) -> Result<Self, Refusal> {
         let limits = limits(&written)?;
+        let words = words(&written)?;
         let durability = durability::durability(written.durability, written.store.sync)?;
         let password_file = written.auth.password_file.map(|path| directory.join(path));
         let listeners = if overrides.listen.is_empty() {
@@ -144,6 +147,7 @@ impl Settings {
             listeners,
             password_file,
             limits,
+            words,
             sync: written.store.sync,
             age_max: Some(written.store.age_max.into()).filter(|age: &Duration| !age.is_zero()),
             disk_bytes_max: Some(written.store.disk_bytes_max.bytes()).filter(|bytes| *bytes > 0),
@@ -269,6 +273,11 @@ fn limits(written: &Written) -> Result<Limits, Refusal> {
         let reason = "no client can connect in no time; write for example \"10s\"";
         return Err(Refusal::of_key("limits.connect_timeout", reason));
     }
+    let keep_alive_max = written.limits.keep_alive_max;
+    let Ok(keep_alive_max_s) = u16::try_from(keep_alive_max.as_millis().div_ceil(1000)) else {
+        let reason = "MQTT can say at most 65535 seconds (18 hours)";
+        return Err(Refusal::of_key("limits.keep_alive_max", reason));
+    };
     for (key, value) in [
         ("limits.topic_levels_max", usize::from(written.limits.topic_levels_max)),
         ("limits.receive_max", usize::from(written.limits.receive_max)),
@@ -287,6 +296,7 @@ fn limits(written: &Written) -> Result<Limits, Refusal> {
         topic_aliases_max: written.limits.topic_aliases_max,
         receive_max: written.limits.receive_max,
         connect_timeout_ms: connect_timeout.as_millis(),
+        keep_alive_max_s,
         subscriptions_max: written.limits.subscriptions_max,
         // The largest number means "never": so long a wish is cut one second before.
         expiry_max_s: u32::try_from(written.session.expiry_max.as_millis() / 1000)
@@ -300,6 +310,23 @@ fn limits(written: &Written) -> Result<Limits, Refusal> {
         retained_payload_max: bytes(written.retained.payload_max),
         retained_bytes_max: bytes(written.retained.bytes_max),
         ..Limits::default()
+    })
+}
+
+fn words(written: &Written) -> Result<Words, Refusal> {
+    let word = |key: &str, text: &str| {
+        // What a string of MQTT can hold.
+        if text.len() > usize::from(u16::MAX) || text.contains('\0') {
+            return Err(Refusal::of_key(key, "it is longer than 65535 bytes, or contains U+0000"));
+        }
+        Ok((!text.is_empty()).then(|| text.into()))
+    };
+    Ok(Words {
+        response_information: word(
+            "session.response_information",
+            &written.session.response_information,
+        )?,
+        server_reference: word("node.server_reference", &written.node.server_reference)?,
     })
 }
 

@@ -67,6 +67,7 @@ fn everything_can_be_set() {
         name = "site-${SITE}-$$1"
         data = "/var/lib/flotilla"
         workers = 3
+        server_reference = "b.example:8883"
         [[listener]]
         bind = "tls://0.0.0.0:8883"
         certificate = "server.pem"
@@ -82,9 +83,11 @@ fn everything_can_be_set() {
         queue_bytes_max = "1MiB"
         inflight_max = 7
         cursor_lag_max = 5
+        response_information = "answers/%c"
         [limits]
         packet_size_max = "64KiB"
         connect_timeout = "500ms"
+        keep_alive_max = "10m"
         [store]
         sync = "100ms"
         disk_bytes_max = "1GiB"
@@ -125,6 +128,9 @@ fn everything_can_be_set() {
     assert_eq!(settings.ops, None);
     assert_eq!(settings.level, Level::Debug);
     let [listener] = settings.listeners.as_slice() else { panic!("{:?}", settings.listeners) };
+    assert_eq!(settings.words.server_reference.as_deref(), Some("b.example:8883"));
+    assert_eq!(settings.words.response_information.as_deref(), Some("answers/%c"));
+    assert_eq!(settings.limits.keep_alive_max_s, 600);
     let tls = listener.tls.as_ref().unwrap();
     assert_eq!(listener.max_connections, 10);
     assert_eq!(listener.access.certificate, Some(IdentitySource::CommonName));
@@ -145,6 +151,7 @@ fn refused_with_line_and_key() {
             "limits.recieve_max",
             "nearest known key is `receive_max`",
         ),
+        ("[limits]\nkeep_alive_max = \"1d\"", 2, "limits.keep_alive_max", "65535 seconds"),
         ("\n[limit]\n", 2, "limit", "nearest known key is `limits`"),
         ("[limits]\nmax_connections = 3", 2, "limits.max_connections", "belongs into [listener]"),
         ("[store]\nxyzzyxyzzy = 1", 2, "store.xyzzyxyzzy", "known keys here: sync"),

@@ -56,11 +56,17 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) data: PathBuf,
     pub(crate) workers: u16,
+    pub(crate) server_reference: String,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Self { name: String::new(), data: PathBuf::from("flotilla-data"), workers: 0 }
+        Self {
+            name: String::new(),
+            data: PathBuf::from("flotilla-data"),
+            workers: 0,
+            server_reference: String::new(),
+        }
     }
 }
 
@@ -112,6 +118,7 @@ pub(crate) struct Session {
     pub(crate) queue_bytes_max: Size,
     pub(crate) inflight_max: u16,
     pub(crate) cursor_lag_max: usize,
+    pub(crate) response_information: String,
 }
 
 impl Default for Session {
@@ -122,6 +129,7 @@ impl Default for Session {
             queue_bytes_max: Size::from_kib(64 * 1024),
             inflight_max: 1024,
             cursor_lag_max: 256,
+            response_information: String::new(),
         }
     }
 }
@@ -135,6 +143,7 @@ pub(crate) struct Limits {
     pub(crate) topic_aliases_max: u16,
     pub(crate) receive_max: u16,
     pub(crate) connect_timeout: Duration,
+    pub(crate) keep_alive_max: Duration,
     pub(crate) subscriptions_max: usize,
 }
 
@@ -146,6 +155,7 @@ impl Default for Limits {
             topic_aliases_max: 64,
             receive_max: 1024,
             connect_timeout: Duration::from_secs(10),
+            keep_alive_max: Duration::from_secs(0),
             subscriptions_max: 1000,
         }
     }
