@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use flotilla_mqtt::{
     Connect, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Requested, Subscribe,
-    SubscribeFilters, SubscriptionOptions, Version, decode,
+    SubscribeFilters, SubscriptionOptions, Version, Will, decode,
 };
 
 use crate::{
@@ -29,8 +29,13 @@ pub(crate) struct Role {
     pub(crate) filters: Vec<String>,
     /// QoS of the subscriptions.
     pub(crate) qos: QoS,
-    /// What it looks at in the messages that it gets.
-    pub(crate) watch: Option<Watch>,
+    pub(crate) receives: Receives,
+    /// Its publisher, if it publishes.
+    pub(crate) publisher: Option<u32>,
+    pub(crate) will: Option<LastWords>,
+    /// Where the QoS 2 messages are noted that it has and the broker does not know it; for those
+    /// whose sessions outlive their connection.
+    pub(crate) inbox: Option<usize>,
     /// The address it comes from.
     pub(crate) source: Option<IpAddr>,
     /// Whether it leaves as soon as it is ready.
@@ -46,11 +51,34 @@ impl Role {
             session_expiry_interval_s: 0,
             filters: Vec::new(),
             qos: QoS::AtMostOnce,
-            watch: None,
+            receives: Receives::Nothing,
+            publisher: None,
+            will: None,
+            inbox: None,
             source: None,
             is_passing: false,
         }
     }
+}
+
+/// What a connection makes of the messages that it gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Receives {
+    /// None is for it.
+    Nothing,
+    /// Those of the publishers that it looks at.
+    Streams(Watch),
+    /// Wills of connections that were cut.
+    Wills,
+    /// Retained messages: of each publisher its last.
+    Last,
+}
+
+/// A Will, at QoS 1.
+#[derive(Clone, Debug)]
+pub(crate) struct LastWords {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// User Name and Password.
@@ -76,8 +104,6 @@ pub(crate) struct Client {
     pub(crate) link: Link,
     pub(crate) role: Role,
     pub(crate) phase: Phase,
-    /// Its publisher, if it publishes.
-    pub(crate) publisher: Option<u32>,
     /// What the broker takes unacknowledged.
     pub(crate) receive_maximum: u16,
     /// What the broker asks for instead of what CONNECT said.
@@ -94,6 +120,8 @@ impl Client {
         connect.clean_start = role.clean_start;
         connect.session_expiry_interval_s = role.session_expiry_interval_s;
         connect.keep_alive_s = target.keep_alive_s;
+        let will = role.will.as_ref();
+        connect.will = will.map(|it| Will::new(&it.topic, &it.payload, QoS::AtLeastOnce, false));
         connect.username = credentials.map(|it| it.username.as_str());
         connect.password = credentials.map(|it| it.password.as_slice());
         Packet::Connect(connect).encode(version, link.out())?;
@@ -101,7 +129,6 @@ impl Client {
             link,
             role,
             phase: Phase::AwaitConnack,
-            publisher: None,
             receive_maximum: u16::MAX,
             server_keep_alive_s: None,
             pings: 0,
@@ -120,6 +147,8 @@ impl Client {
             let Some((packet, len)) = packet else { return Ok(taken) };
             taken += len;
             match packet {
+                // It has said goodbye: what it does not acknowledge comes again, if it comes again.
+                _ if self.phase == Phase::Left => {}
                 Packet::Publish(publish) => self.delivered(&publish, desk),
                 other => self.answered(&other, desk)?,
             }
@@ -130,11 +159,15 @@ impl Client {
         if let Some(packet_id) = publish.packet_id {
             let first = if publish.qos == QoS::AtLeastOnce { PUBACK } else { PUBREC };
             self.acknowledge(first, packet_id);
+            // Again, because the broker does not know that it came [MQTT-4.3.3-10].
+            if publish.qos == QoS::ExactlyOnce
+                && let Some(inbox) = self.role.inbox
+                && !desk.inboxes[inbox].insert(packet_id)
+            {
+                return;
+            }
         }
-        match self.role.watch {
-            Some(watch) => desk.delivered(publish, watch),
-            None => desk.tally.foreign += 1,
-        }
+        desk.received(publish, self.role.receives);
     }
 
     fn answered(&mut self, packet: &Packet<'_>, desk: &mut Desk) -> Result<(), Error> {
@@ -150,6 +183,9 @@ impl Client {
                 Ok(())
             }
             (Packet::Pubrel(ack), _) => {
+                if let Some(inbox) = self.role.inbox {
+                    desk.inboxes[inbox].remove(&ack.packet_id);
+                }
                 self.acknowledge(PUBCOMP, ack.packet_id);
                 Ok(())
             }
@@ -179,7 +215,6 @@ impl Client {
                 self.pings = self.pings.saturating_sub(1);
                 Ok(())
             }
-            (_, Phase::Left) => Ok(()),
             (other, phase) => Err(Error::Unexpected {
                 client_id: self.role.client_id.clone(),
                 packet: other.packet_type().name(),
@@ -226,7 +261,7 @@ impl Client {
     }
 
     fn acknowledged(&mut self, reason_code: ReasonCode, desk: &mut Desk) -> Result<(), Error> {
-        let Some(publisher) = self.publisher else {
+        let Some(publisher) = self.role.publisher else {
             return Err(Error::Unexpected {
                 client_id: self.role.client_id.clone(),
                 packet: "acknowledgement",

@@ -1,10 +1,14 @@
 //! What all connections of a run write on: publishers, arrivals, counters.
 
-use std::time::Instant;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
-use flotilla_mqtt::{Publish, Version};
+use flotilla_mqtt::{PacketId, Publish, QoS, Version};
 
 use crate::{
+    client::Receives,
     publisher::Publisher,
     stamp::Stamp,
     stream::{Arrival, Stream},
@@ -23,6 +27,8 @@ pub(crate) struct Watch {
     /// Whether messages of a publisher are to come in order: not when several receivers share the
     /// stream.
     pub(crate) is_ordered: bool,
+    /// Whether the time on the way counts: not for those who come late for their messages.
+    pub(crate) is_timed: bool,
 }
 
 /// State of a run beside the sockets.
@@ -39,6 +45,9 @@ pub(crate) struct Desk {
     pub(crate) tally: Tally,
     /// Publishers that may be able to send again.
     pub(crate) touched: Vec<u32>,
+    /// Packet Identifiers of messages whose PUBREL has not come, of sessions that outlive their
+    /// connection.
+    pub(crate) inboxes: Vec<HashSet<PacketId>>,
     /// Publishers that send by the clock.
     pub(crate) paced: Vec<u32>,
 }
@@ -54,6 +63,7 @@ impl Desk {
             streams: Vec::new(),
             tally: Tally::new(),
             touched: Vec::new(),
+            inboxes: Vec::new(),
             paced: Vec::new(),
         }
     }
@@ -63,13 +73,21 @@ impl Desk {
         self.now_ns = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
     }
 
-    /// A message arrived at a receiver that looks at `watch`.
-    pub(crate) fn delivered(&mut self, publish: &Publish<'_>, watch: Watch) {
+    /// A message arrived at somebody who makes this of it.
+    pub(crate) fn received(&mut self, publish: &Publish<'_>, receives: Receives) {
         let stamp = Stamp::read(publish.payload).filter(|stamp| stamp.run == self.run);
-        let Some(stamp) = stamp else {
-            self.tally.foreign += 1;
-            return;
-        };
+        match (stamp, receives) {
+            (Some(stamp), Receives::Streams(watch)) => self.delivered(stamp, publish.qos, watch),
+            (Some(_), Receives::Wills) => self.tally.wills += 1,
+            (Some(stamp), Receives::Last) => {
+                let last = self.publishers[stamp.publisher as usize].sent - 1;
+                self.tally.last += u64::from(stamp.sequence == last);
+            }
+            (None, _) | (_, Receives::Nothing) => self.tally.foreign += 1,
+        }
+    }
+
+    fn delivered(&mut self, stamp: Stamp, qos: QoS, watch: Watch) {
         let at = stamp.publisher.wrapping_sub(watch.publisher);
         if at >= watch.count {
             self.tally.foreign += 1;
@@ -78,15 +96,18 @@ impl Desk {
         match self.streams[watch.stream + at as usize].received(stamp.sequence) {
             Arrival::Duplicate => {
                 self.tally.duplicated += 1;
+                self.tally.duplicated_qos1 += u64::from(qos == QoS::AtLeastOnce);
                 return;
             }
             Arrival::Late if watch.is_ordered => self.tally.reordered += 1,
             Arrival::Late | Arrival::InOrder => {}
         }
         self.tally.delivered += 1;
-        let latency_ns = self.now_ns.saturating_sub(stamp.time_ns);
-        self.tally.latency.saturating_record(latency_ns);
-        self.tally.lately.saturating_record(latency_ns);
+        if watch.is_timed {
+            let latency_ns = self.now_ns.saturating_sub(stamp.time_ns);
+            self.tally.latency.saturating_record(latency_ns);
+            self.tally.lately.saturating_record(latency_ns);
+        }
         let publisher = &mut self.publishers[stamp.publisher as usize];
         publisher.delivered += 1;
         touch(publisher, &mut self.touched);
@@ -98,11 +119,14 @@ impl Desk {
         self.tally.refused += u64::from(is_refused);
         let publisher = &mut self.publishers[publisher as usize];
         publisher.acknowledged += 1;
-        if is_refused {
-            // Nobody gets it, and it is not waited for.
-            publisher.delivered += publisher.receivers;
-        }
+        publisher.refused += u64::from(is_refused);
         touch(publisher, &mut self.touched);
+    }
+
+    /// How long until somebody is to send by the clock.
+    pub(crate) fn next_due(&self) -> Duration {
+        let due_ns = self.paced.iter().map(|number| self.publishers[*number as usize].due_ns());
+        Duration::from_nanos(due_ns.min().unwrap_or(u64::MAX).saturating_sub(self.now_ns))
     }
 
     /// The publisher may be able to send.

@@ -1,11 +1,11 @@
-//! One line on standard error that says how the run goes, while a person looks.
+//! How the run goes: on a line of standard error while a person looks, over time for later.
 
 use std::{
     io::{self, IsTerminal, Write},
     time::{Duration, Instant},
 };
 
-use crate::{desk::Desk, report::Latency};
+use crate::{desk::Desk, report::Latency, timeline::Timeline};
 
 /// How often the line changes.
 const EACH: Duration = Duration::from_millis(500);
@@ -16,13 +16,20 @@ pub(crate) struct Progress {
     last: Instant,
     delivered: u64,
     sent: u64,
+    pub(crate) timeline: Timeline,
 }
 
 impl Progress {
     /// Nothing is shown when standard error is no terminal.
     pub(crate) fn new(is_quiet: bool) -> Self {
         let is_shown = !is_quiet && io::stderr().is_terminal();
-        Self { is_shown, last: Instant::now(), delivered: 0, sent: 0 }
+        Self {
+            is_shown,
+            last: Instant::now(),
+            delivered: 0,
+            sent: 0,
+            timeline: Timeline::new(EACH),
+        }
     }
 
     /// Shows how things stand, if it is time.
@@ -46,6 +53,7 @@ impl Progress {
                 "\r\x1b[K{sent:.0} sent, {delivered:.0} delivered a second{latency}"
             );
         }
+        self.timeline.add(&tally.lately);
         tally.lately.reset();
         (self.sent, self.delivered) = (tally.sent, tally.delivered);
     }

@@ -10,8 +10,8 @@ const BACKLOG_MAX: usize = 256 * 1024;
 /// When messages are to be sent, whatever the broker does: an open loop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// When the first is due, by the clock of the run.
-    pub(crate) start_ns: u64,
+    /// When the first is due, by the clock of the run; before it began for who has paused.
+    pub(crate) start_ns: i64,
     /// From one message to the next, in nanoseconds.
     pub(crate) interval_ns: f64,
 }
@@ -19,7 +19,8 @@ pub(crate) struct Pace {
 impl Pace {
     /// When message `number` since the start is due.
     fn due_ns(self, number: u64) -> u64 {
-        self.start_ns + (number as f64 * self.interval_ns) as u64
+        let due_ns = self.start_ns + (number as f64 * self.interval_ns) as i64;
+        u64::try_from(due_ns).unwrap_or(0)
     }
 }
 
@@ -44,6 +45,8 @@ pub(crate) struct Publisher {
     pub(crate) limit: u64,
     pub(crate) sent: u64,
     pub(crate) acknowledged: u64,
+    /// Of these, with an error: nobody gets them, and they are not waited for.
+    pub(crate) refused: u64,
     /// Messages that came, over all receivers.
     pub(crate) delivered: u64,
     /// Whether it waits to be looked at.
@@ -71,8 +74,18 @@ impl Publisher {
 
     /// Whether all that it was to send has been acknowledged and has arrived.
     pub(crate) const fn is_done(&self) -> bool {
-        (!self.is_acknowledged || self.acknowledged >= self.sent)
-            && self.delivered >= self.sent * self.receivers
+        (!self.is_acknowledged || self.acknowledged >= self.sent) && self.lost() == 0
+    }
+
+    /// When it is to send by the clock; never, if it does not or has sent all.
+    pub(crate) fn due_ns(&self) -> u64 {
+        let pace = self.pace.filter(|_| self.sent < self.limit);
+        pace.map_or(u64::MAX, |pace| pace.due_ns(self.sent))
+    }
+
+    /// Messages that have not come, over all receivers.
+    pub(crate) const fn lost(&self) -> u64 {
+        ((self.sent - self.refused) * self.receivers).saturating_sub(self.delivered)
     }
 
     /// Whether another message may be on its way.
@@ -90,7 +103,8 @@ impl Publisher {
             return false;
         }
         self.receivers == 0
-            || self.sent * self.receivers < self.delivered + self.window * self.receivers
+            || (self.sent - self.refused) * self.receivers
+                < self.delivered + self.window * self.receivers
     }
 }
 

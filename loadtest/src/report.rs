@@ -62,10 +62,16 @@ pub(crate) struct Checks {
     pub(crate) lost: u64,
     /// Arrived again.
     pub(crate) duplicated: u64,
+    /// Of these, at QoS 1, where it may be.
+    pub(crate) duplicated_qos1: u64,
     /// Arrived behind one that was sent later.
     pub(crate) reordered: u64,
     /// Not of this run.
     pub(crate) foreign: u64,
+    /// Wills that did not come though their connection was cut, or came though it was not.
+    pub(crate) wills_wrong: u64,
+    /// Topics whose retained message is not the last that was published.
+    pub(crate) retained_wrong: u64,
 }
 
 /// Resident memory of the broker, in bytes.
@@ -99,8 +105,12 @@ impl Latency {
 
 impl Checks {
     /// Whether the broker did what MQTT promises. At QoS 1 a message may come twice.
-    pub(crate) const fn is_passed(&self, may_duplicate: bool) -> bool {
-        self.lost == 0 && self.reordered == 0 && (may_duplicate || self.duplicated == 0)
+    pub(crate) const fn is_passed(&self) -> bool {
+        self.lost == 0
+            && self.reordered == 0
+            && self.duplicated == self.duplicated_qos1
+            && self.wills_wrong == 0
+            && self.retained_wrong == 0
     }
 }
 
@@ -123,6 +133,13 @@ impl Display for Report {
             checks.duplicated,
             checks.reordered
         )?;
+        if checks.wills_wrong + checks.retained_wrong > 0 {
+            writeln!(
+                f,
+                "           {} Wills and {} retained messages wrong",
+                checks.wills_wrong, checks.retained_wrong
+            )?;
+        }
         if let Some(memory) = &self.memory {
             let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
             write!(

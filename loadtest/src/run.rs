@@ -1,6 +1,9 @@
 //! A run of a scenario: the fleet, what it is asked to do, what is measured meanwhile.
 
 use std::{
+    collections::HashSet,
+    fs,
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -12,6 +15,7 @@ use crate::{
     desk::Watch,
     error::Error,
     fleet::{Fleet, Target},
+    plot,
     process::{Memory, Process},
     progress::Progress,
     publisher::{Pace, Publisher},
@@ -33,10 +37,15 @@ pub(crate) struct Run {
     process: Option<Process>,
     before: Option<Memory>,
     progress: Progress,
+    plot: Option<PathBuf>,
     pub(crate) phases: Vec<Phase>,
     pub(crate) bytes_each: Option<(f64, String)>,
     /// Messages a second of all publishers, in an open loop.
     pub(crate) rate: Option<f64>,
+    /// Connections with a Will that were cut.
+    pub(crate) wills: u64,
+    /// Topics with a retained message that somebody asked for.
+    pub(crate) retained: u64,
 }
 
 /// One publisher.
@@ -49,6 +58,7 @@ pub(crate) struct Publishing {
     pub(crate) limit: Option<u64>,
     pub(crate) pace: Option<Pace>,
     pub(crate) retain: bool,
+    pub(crate) qos: QoS,
 }
 
 /// Where a measurement begins.
@@ -100,9 +110,12 @@ impl Run {
             before: process.map(Process::memory).transpose()?,
             process,
             progress: Progress::new(common.quiet),
+            plot: common.plot.clone(),
             phases: Vec::new(),
             bytes_each: None,
             rate: None,
+            wills: 0,
+            retained: 0,
         })
     }
 
@@ -110,7 +123,31 @@ impl Run {
     pub(crate) fn watch(&mut self, publisher: u32, count: u32, is_ordered: bool) -> Watch {
         let stream = self.fleet.desk.streams.len();
         self.fleet.desk.streams.resize_with(stream + count as usize, Stream::default);
-        Watch { stream, publisher, count, is_ordered }
+        Watch { stream, publisher, count, is_ordered, is_timed: true }
+    }
+
+    /// Room for what a session at QoS 2 notes, for as long as it lives.
+    pub(crate) fn inbox(&mut self) -> usize {
+        self.fleet.desk.inboxes.push(HashSet::new());
+        self.fleet.desk.inboxes.len() - 1
+    }
+
+    /// Lets a publisher send no more, or, by the clock, from now on.
+    pub(crate) fn pause(&mut self, publisher: u32, is_paused: bool) {
+        let desk = &mut self.fleet.desk;
+        let publisher = &mut desk.publishers[publisher as usize];
+        publisher.limit = if is_paused { publisher.sent } else { u64::MAX };
+        if let Some(pace) = &mut publisher.pace {
+            // What was due meanwhile is not made up for.
+            let passed_ns = (publisher.sent as f64 * pace.interval_ns) as i64;
+            pace.start_ns = desk.now_ns.cast_signed() - passed_ns;
+        }
+    }
+
+    /// Whether all that it sent is acknowledged.
+    pub(crate) fn is_acknowledged(&self, publisher: u32) -> bool {
+        let publisher = &self.fleet.desk.publishers[publisher as usize];
+        !publisher.is_acknowledged || publisher.acknowledged >= publisher.sent
     }
 
     /// Lets a connection that is ready publish; the number of the publisher.
@@ -120,7 +157,7 @@ impl Run {
     pub(crate) fn publish(&mut self, publishing: Publishing) -> Result<u32, Error> {
         let style = Style {
             version: self.version,
-            qos: self.qos,
+            qos: publishing.qos,
             payload_len: self.payload_len,
             retain: publishing.retain,
         };
@@ -130,7 +167,7 @@ impl Run {
             client: publishing.client,
             number,
             template: Template::new(publishing.topics, style)?,
-            is_acknowledged: self.qos > QoS::AtMostOnce,
+            is_acknowledged: publishing.qos > QoS::AtMostOnce,
             window: publishing.window,
             receive_maximum: u64::from(self.fleet.receive_maximum(publishing.client)),
             receivers: publishing.receivers,
@@ -138,6 +175,7 @@ impl Run {
             limit: publishing.limit.unwrap_or(u64::MAX),
             sent: 0,
             acknowledged: 0,
+            refused: 0,
             delivered: 0,
             is_touched: false,
         });
@@ -150,7 +188,10 @@ impl Run {
         let interval_ns = publishers as f64 / self.rate? * 1e9;
         // One after the other, not all at once.
         let offset_ns = interval_ns / publishers as f64 * number as f64;
-        Some(Pace { start_ns: self.fleet.desk.now_ns + offset_ns as u64, interval_ns })
+        Some(Pace {
+            start_ns: self.fleet.desk.now_ns.cast_signed() + offset_ns as i64,
+            interval_ns,
+        })
     }
 
     /// Lets messages flow for this long.
@@ -267,26 +308,29 @@ impl Run {
     /// Puts all together.
     pub(crate) fn report(mut self, scenario: &str, setting: String) -> Result<Report, Error> {
         self.progress.end();
+        if let Some(file) = &self.plot {
+            let picture =
+                plot::svg(&format!("{scenario}: {setting}"), &self.progress.timeline.points);
+            fs::write(file, picture).map_err(|error| Error::Usage {
+                option: "--plot",
+                reason: format!("cannot write '{}': {error}", file.display()),
+            })?;
+        }
         let memory = self.memory()?;
         self.fleet.leave()?;
         let tally = &self.fleet.desk.tally;
-        let expected: u64 = self
-            .fleet
-            .desk
-            .publishers
-            .iter()
-            .map(|it| it.sent * it.receivers)
-            .sum::<u64>()
-            .saturating_sub(tally.refused);
         let checks = Checks {
             sent: tally.sent,
             acknowledged: tally.acknowledged,
             refused: tally.refused,
             delivered: tally.delivered,
-            lost: expected.saturating_sub(tally.delivered),
+            lost: self.fleet.desk.publishers.iter().map(Publisher::lost).sum(),
             duplicated: tally.duplicated,
+            duplicated_qos1: tally.duplicated_qos1,
             reordered: tally.reordered,
             foreign: tally.foreign,
+            wills_wrong: self.wills.abs_diff(tally.wills),
+            retained_wrong: self.retained.abs_diff(tally.last),
         };
         let memory = memory.zip(self.before).map(|(memory, before)| {
             let (bytes_each, unit) = self.bytes_each.clone().unzip();

@@ -19,7 +19,13 @@ pub(crate) struct Tally {
     /// Messages that arrived, each receiver's counted.
     pub(crate) delivered: u64,
     pub(crate) duplicated: u64,
+    /// Of these, at QoS 1, where it may be.
+    pub(crate) duplicated_qos1: u64,
     pub(crate) reordered: u64,
+    /// Wills that came.
+    pub(crate) wills: u64,
+    /// Retained messages that are the last of their publisher.
+    pub(crate) last: u64,
     /// Messages that are not of this run.
     pub(crate) foreign: u64,
     /// From the time in the stamp to the arrival, since it was last emptied.
@@ -36,6 +42,9 @@ impl Tally {
             refused: 0,
             delivered: 0,
             duplicated: 0,
+            duplicated_qos1: 0,
+            wills: 0,
+            last: 0,
             reordered: 0,
             foreign: 0,
             latency: histogram(),
@@ -44,6 +53,7 @@ impl Tally {
     }
 }
 
-fn histogram() -> Histogram<u64> {
+/// An empty one.
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1_000, LATENCY_MAX_NS, DIGITS).expect("the bounds are legal")
 }

@@ -12,8 +12,8 @@ use flotilla_mqtt::{QoS, Version};
 
 pub(crate) use compare::Compare;
 pub(crate) use scenarios::{
-    ConnectStorm, FanIn, FanOut, IdleFleet, Offline, Pairs, Rate, Retained, Scenario, Shared,
-    Wildcards,
+    ConnectStorm, FanIn, FanOut, IdleFleet, MixedFleet, Offline, Pairs, Rate, Retained, Scenario,
+    Shared, Wildcards,
 };
 pub(crate) use tls::TlsFiles;
 pub(crate) use url::Url;
@@ -79,6 +79,9 @@ pub(crate) struct Common {
     /// Write the figures as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Draw latency over time into this file, SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
     /// No line of progress
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -174,15 +177,16 @@ fn keep_alive(text: &str) -> Result<u16, String> {
     seconds.map_err(|_| "it is to be 65535s or less".to_owned())
 }
 
-/// `500ms`, `5s`, `2m`.
+/// `500ms`, `5s`, `2m`, `1h`.
 fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is no time, write for example 500ms, 5s or 2m");
+    let wrong = || format!("'{text}' is no time, write for example 500ms, 5s, 2m or 1h");
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     match &text[digits.len()..] {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number * 60)),
+        "h" => Ok(Duration::from_secs(number * 3_600)),
         _ => Err(wrong()),
     }
 }

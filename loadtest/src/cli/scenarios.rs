@@ -1,8 +1,10 @@
 //! The scenarios and their options.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
-use crate::cli::{Common, count, in_flight};
+use crate::cli::{Common, count, in_flight, time};
 
 #[derive(Subcommand)]
 pub(crate) enum Scenario {
@@ -25,6 +27,8 @@ pub(crate) enum Scenario {
     Offline(Offline),
     /// Connections that come and go at once, as many a second as the broker takes
     ConnectStorm(ConnectStorm),
+    /// Devices of all kinds that come and go, and those who listen to them; for as long as you like
+    MixedFleet(MixedFleet),
     /// Connections that do nothing: how much memory does each take?
     IdleFleet(IdleFleet),
 }
@@ -179,4 +183,21 @@ pub(crate) struct ConnectStorm {
     /// Each comes with a TLS ticket of an earlier one, except the first hundred, which are not counted
     #[arg(long)]
     pub(crate) resume: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MixedFleet {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Devices; a third of them at each QoS, half with sessions that outlive their connection
+    #[arg(long, value_name = "NUMBER", default_value_t = 300,
+        value_parser = clap::value_parser!(u32).range(4..=100_000))]
+    pub(crate) devices: u32,
+    /// Messages a second of all devices together; for ten of them there is a command to a device
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    pub(crate) rate: u32,
+    /// Time in which each device leaves once, for a quarter of it
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub(crate) cycle: Duration,
 }

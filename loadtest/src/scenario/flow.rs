@@ -5,7 +5,7 @@
 
 use crate::{
     cli::{Common, FanIn, FanOut, Pairs, Rate, Shared},
-    client::Role,
+    client::{Receives, Role},
     error::Error,
     report::Report,
     run::{Publishing, Run, Unit},
@@ -68,7 +68,7 @@ pub(crate) fn shared(mut run: Run, shared: &Shared) -> Result<Report, Error> {
         let mut role = Role::new(format!("load-shared-sub-{number}"));
         role.filters = vec!["$share/load/load/shared/#".into()];
         role.qos = run.qos;
-        role.watch = Some(watch);
+        role.receives = Receives::Streams(watch);
         run.fleet.open(role);
     }
     let topics: Vec<Topics> =
@@ -105,7 +105,7 @@ fn subscriber(
     let mut role = Role::new(format!("load-{kind}-sub-{number}"));
     role.filters = vec![filter];
     role.qos = run.qos;
-    role.watch = Some(run.watch(publisher, count, true));
+    role.receives = Receives::Streams(run.watch(publisher, count, true));
     role
 }
 
@@ -134,6 +134,7 @@ pub(super) fn flow(
             limit: common.messages,
             pace: run.pace(number, publishers),
             retain: false,
+            qos: run.qos,
         })?;
     }
     if warm_up {

@@ -3,8 +3,10 @@
 mod connect_storm;
 mod flow;
 mod idle_fleet;
+mod mixed_fleet;
 mod offline;
 mod retained;
+mod visits;
 mod wildcards;
 
 use std::{
@@ -36,6 +38,7 @@ pub(crate) fn run(scenario: &Scenario, stopped: Arc<AtomicBool>) -> Result<Repor
         Scenario::Rate(rate) => flow::rate(run, rate),
         Scenario::Offline(it) => offline::offline(run, it),
         Scenario::ConnectStorm(it) => connect_storm::connect_storm(run, it),
+        Scenario::MixedFleet(it) => mixed_fleet::mixed_fleet(run, it),
         Scenario::IdleFleet(it) => idle_fleet::idle_fleet(run, it),
     }
 }
@@ -53,6 +56,7 @@ impl Scenario {
             Self::Offline(it) => &it.common,
             Self::ConnectStorm(it) => &it.common,
             Self::IdleFleet(it) => &it.common,
+            Self::MixedFleet(it) => &it.common,
         }
     }
 }
@@ -74,7 +78,12 @@ fn source(number: u32, sources: u32) -> Option<IpAddr> {
 
 /// What a report says of the settings that all scenarios have.
 fn words(common: &Common, rest: &str) -> String {
+    words_with(common, &common.qos.to_string(), rest)
+}
+
+/// The same, with another QoS than the one that was asked for.
+fn words_with(common: &Common, qos: &str, rest: &str) -> String {
     let mqtt = if common.mqtt == crate::cli::Mqtt::V5 { "5" } else { "3.1.1" };
     let scheme = common.url.scheme.name();
-    format!("MQTT {mqtt} on {scheme}, QoS {}, {} B, {rest}", common.qos, common.payload)
+    format!("MQTT {mqtt} on {scheme}, QoS {qos}, {} B, {rest}", common.payload)
 }

@@ -6,7 +6,7 @@ use flotilla_mqtt::QoS;
 
 use crate::{
     cli::Offline,
-    client::Role,
+    client::{Receives, Role},
     desk::Watch,
     error::Error,
     report::Report,
@@ -53,6 +53,7 @@ pub(crate) fn offline(mut run: Run, offline: &Offline) -> Result<Report, Error> 
             limit: Some(offline.backlog / all + u64::from(number < offline.backlog % all)),
             pace: None,
             retain: false,
+            qos: run.qos,
         })?;
     }
     run.finish(QUIET)?;
@@ -84,7 +85,7 @@ fn come(run: &mut Run, sessions: u32, watch: Option<Watch>) -> Result<(), Error>
             role.filters = vec![Topics::numbered(BEFORE, u64::from(number), "/cmd")];
         }
         role.qos = run.qos;
-        role.watch = watch;
+        role.receives = watch.map_or(Receives::Nothing, Receives::Streams);
         run.fleet.open(role);
     }
     run.fleet.until_ready()

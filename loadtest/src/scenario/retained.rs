@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     cli::Retained,
-    client::Role,
+    client::{Receives, Role},
     error::Error,
     report::Report,
     run::{Publishing, Run, Unit},
@@ -35,6 +35,7 @@ pub(crate) fn retained(mut run: Run, retained: &Retained) -> Result<Report, Erro
         limit: Some(topics),
         pace: None,
         retain: true,
+        qos: run.qos,
     })?;
     run.finish(QUIET)?;
     // At QoS 0 nothing says that the broker has taken all: an answer behind them does.
@@ -47,7 +48,7 @@ pub(crate) fn retained(mut run: Run, retained: &Retained) -> Result<Report, Erro
     let mut role = Role::new("load-retained-sub-0".into());
     role.filters = vec!["load/retained/#".into()];
     role.qos = run.qos;
-    role.watch = Some(run.watch(0, 1, false));
+    role.receives = Receives::Streams(run.watch(0, 1, false));
     run.fleet.open(role);
     run.fleet.until_ready()?;
     run.finish(QUIET)?;

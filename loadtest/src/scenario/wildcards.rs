@@ -2,7 +2,7 @@
 
 use crate::{
     cli::Wildcards,
-    client::Role,
+    client::{Receives, Role},
     error::Error,
     report::Report,
     run::{Run, Unit},
@@ -28,7 +28,7 @@ pub(crate) fn wildcards(mut run: Run, wildcards: &Wildcards) -> Result<Report, E
             .map(|number| Topics::numbered(BEFORE, u64::from(number), "/+/state"))
             .collect();
         role.qos = run.qos;
-        role.watch = Some(watch);
+        role.receives = Receives::Streams(watch);
         run.fleet.open(role);
     }
     run.fleet.until_ready()?;

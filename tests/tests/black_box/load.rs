@@ -78,6 +78,36 @@ fn a_fleet_that_does_nothing_is_counted() {
 }
 
 #[test]
+fn of_a_mixed_fleet_nothing_is_lost_and_what_is_lost_is_told() {
+    let arguments = ["--devices", "40", "--rate", "1000", "--cycle", "600ms"];
+    let arguments =
+        [&["mixed-fleet", "--warm-up", "0s", "--duration", "1500ms"], &arguments[..]].concat();
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let picture = dir.path().join("latency.svg");
+    let broker = Broker::start(Settings::new());
+    for mqtt in ["3.1.1", "5"] {
+        let plot = ["--mqtt", mqtt, "--plot", picture.to_str().expect("it is UTF-8")];
+        let output = load(&broker, &[&arguments[..], &plot].concat());
+        let json = String::from_utf8_lossy(&output.stdout);
+        let what = format!("{json}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{what}");
+        assert!(number(&json, "sent") > 500, "{what}");
+        for fault in ["lost", "reordered", "wills_wrong", "retained_wrong"] {
+            assert_eq!(number(&json, fault), 0, "{what}");
+        }
+        assert!(!json.contains(" 0 returns") && !json.contains(" 0 cut"), "{what}");
+        let svg = std::fs::read_to_string(&picture).expect("the picture is there");
+        assert!(svg.contains("<polyline") && svg.contains("mixed-fleet"), "{svg}");
+    }
+    // Sessions end with their connections, so nobody finds what came while he was away.
+    let broker = Broker::start(Settings::new().tables("[session]\nexpiry_max = \"0s\""));
+    let output = load(&broker, &arguments);
+    let json = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{json}");
+    assert!(number(&json, "lost") > 0, "{json}");
+}
+
+#[test]
 fn scenarios_run_on_tls_with_certificates_and_tickets() {
     let certificates = Certificates::make();
     let broker = Broker::start(Settings::new().tls(&certificates.listener()));

@@ -1,5 +1,8 @@
 //! All connections of a run, driven by one thread.
 
+mod going;
+mod keep_alive;
+
 use std::{
     collections::VecDeque,
     io::{self, ErrorKind},
@@ -13,12 +16,13 @@ use std::{
 
 use flotilla_mqtt::Version;
 use mio::{Events, Interest, Poll, Token};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
+use self::keep_alive::KeepAlive;
 use crate::{
     client::{Client, Credentials, Phase, Role},
     desk::Desk,
     error::Error,
-    keep_alive::KeepAlive,
     link::{Filled, Link, Scratch},
     tls::Tls,
 };
@@ -29,8 +33,8 @@ pub(crate) const OPENING_MAX: usize = 100;
 const EVENTS: usize = 1024;
 /// How long nothing may happen while connections are opened.
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How long a broker may take to close what has said goodbye; then it is closed from here.
-const LEFT_WITHIN: Duration = Duration::from_secs(2);
+/// Who sends by the clock is not asleep for the last part of the time: waking up takes that long.
+const SPIN: Duration = Duration::from_micros(100);
 /// How long a turn waits when nothing is due.
 const WAIT: Duration = Duration::from_millis(50);
 
@@ -127,7 +131,8 @@ impl Fleet {
 
     /// Makes `publisher` the one of its connection.
     pub(crate) fn publish_from(&mut self, client: usize, publisher: u32) {
-        self.clients[client].as_mut().expect("it is ready").publisher = Some(publisher);
+        let client = self.clients[client].as_mut().expect("it is ready");
+        client.role.publisher = Some(publisher);
         self.desk.touch(publisher);
     }
 
@@ -166,10 +171,15 @@ impl Fleet {
             self.desk.touch(self.desk.paced[at]);
         }
         self.send()?;
-        // The clock of the poll is too coarse for who sends by the clock.
-        let is_waiting = self.desk.touched.is_empty() && self.desk.paced.is_empty();
-        let wait = if is_waiting { wait.min(WAIT) } else { Duration::ZERO };
-        match self.poll.poll(&mut self.events, Some(wait)) {
+        let due = self.desk.next_due();
+        if self.desk.touched.is_empty() && due > SPIN {
+            // The timeout of `epoll_wait` is in milliseconds, too coarse for who sends by the clock.
+            let wait = Timespec::try_from((due - SPIN).min(wait).min(WAIT)).ok();
+            let mut sockets = [PollFd::new(self.poll.registry(), PollFlags::IN)];
+            // A signal ends it early, which does no harm.
+            let _ = rustix::event::poll(&mut sockets, wait.as_ref());
+        }
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 return Err(Error::System { what: "epoll", source: error });
             }
@@ -190,36 +200,6 @@ impl Fleet {
             }
         }
         self.send()
-    }
-
-    /// Says DISCONNECT on all connections, and waits until the broker has closed them.
-    ///
-    /// # Errors
-    /// When one ends otherwise.
-    pub(crate) fn leave(&mut self) -> Result<(), Error> {
-        let (version, address) = (self.target.version, self.target.address);
-        for client in self.clients.iter_mut().flatten() {
-            client.leave(version)?;
-            client.link.flush().map_err(|source| broken(client, address, source))?;
-        }
-        self.until_closed()
-    }
-
-    /// Waits until all that have said DISCONNECT are closed.
-    ///
-    /// # Errors
-    /// When another connection ends.
-    pub(crate) fn until_closed(&mut self) -> Result<(), Error> {
-        let has_left =
-            |it: &Option<Client>| it.as_ref().is_some_and(|client| client.phase == Phase::Left);
-        let end = Instant::now() + LEFT_WITHIN;
-        while self.clients.iter().any(has_left) && Instant::now() < end {
-            self.turn(WAIT)?;
-        }
-        for client in self.clients.iter_mut().filter(|client| has_left(client)) {
-            *client = None;
-        }
-        Ok(())
     }
 
     fn keep_alive(&mut self) -> Result<(), Error> {
@@ -262,7 +242,7 @@ impl Fleet {
         }
         let address = self.target.address;
         client.link.flush().map_err(|source| broken(client, address, source))?;
-        if let Some(publisher) = client.publisher {
+        if let Some(publisher) = client.role.publisher {
             self.desk.touch(publisher);
         }
         Ok(())
@@ -304,13 +284,12 @@ impl Fleet {
                 return Ok(());
             }
         }
-        // What a publisher sends goes with its other packets at the end of the turn.
-        if client.phase == Phase::Left {
+        match (client.phase, client.role.publisher) {
             // It closes by itself now; a broker that has done so already does not read any more.
-        } else if client.publisher.is_none() {
-            client.link.flush().map_err(|source| broken(client, address, source))?;
-        } else if let Some(publisher) = client.publisher {
-            self.desk.touch(publisher);
+            (Phase::Left, _) => {}
+            // What a publisher sends goes with its other packets at the end of the turn.
+            (Phase::Ready, Some(publisher)) => self.desk.touch(publisher),
+            _ => client.link.flush().map_err(|source| broken(client, address, source))?,
         }
         Ok(())
     }

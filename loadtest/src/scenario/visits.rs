@@ -1,0 +1,131 @@
+//! Connections that come and go while messages flow.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use crate::{client::Role, error::Error, run::Run};
+
+/// Those who come and go. In each cycle each leaves once, one after the other, and is away for a
+/// quarter of it.
+#[derive(Debug)]
+pub(super) struct Visits {
+    visitors: Vec<Visitor>,
+    cycle: Duration,
+    began: Instant,
+    /// How many have been told to leave, ever.
+    told: u64,
+    /// They wait for acknowledgements.
+    leaving: Vec<usize>,
+    /// In the order in which they come back.
+    away: VecDeque<(Instant, usize)>,
+    coming: Vec<usize>,
+    /// How often somebody has come back.
+    pub(super) returns: u64,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    /// Its connection.
+    pub(super) client: usize,
+    /// What it is when it comes back.
+    pub(super) role: Role,
+    /// Goes without a word.
+    pub(super) is_cut: bool,
+    pub(super) is_here: bool,
+}
+
+impl Visits {
+    pub(super) fn new(visitors: Vec<Visitor>, cycle: Duration) -> Self {
+        Self {
+            visitors,
+            cycle,
+            began: Instant::now(),
+            told: 0,
+            leaving: Vec::new(),
+            away: VecDeque::new(),
+            coming: Vec::new(),
+            returns: 0,
+        }
+    }
+
+    /// Lets those go and come whose time it is.
+    pub(super) fn step(&mut self, run: &mut Run) -> Result<(), Error> {
+        let all = self.visitors.len();
+        let passed = self.began.elapsed().div_duration_f64(self.cycle);
+        while self.told < (passed * all as f64) as u64 {
+            let next = (self.told % all as u64) as usize;
+            self.told += 1;
+            let visitor = &mut self.visitors[next];
+            if visitor.is_here {
+                visitor.is_here = false;
+                if let Some(publisher) = visitor.role.publisher {
+                    run.pause(publisher, true);
+                }
+                self.leaving.push(next);
+            }
+        }
+        self.go(run)?;
+        self.come(run, Instant::now());
+        Ok(())
+    }
+
+    /// Everybody comes back, nobody goes any more.
+    ///
+    /// # Errors
+    /// When a connection breaks, or nobody comes for half a minute.
+    pub(super) fn end(&mut self, run: &mut Run) -> Result<(), Error> {
+        let last = Instant::now() + self.cycle;
+        while self.leaving.len() + self.away.len() + self.coming.len() > 0 {
+            self.go(run)?;
+            self.come(run, last);
+            run.wait(Duration::from_millis(1))?;
+            if run.fleet.is_stopped() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Those go whose messages the broker has.
+    fn go(&mut self, run: &mut Run) -> Result<(), Error> {
+        let back = Instant::now() + self.cycle / 4;
+        for number in std::mem::take(&mut self.leaving) {
+            let Visitor { client, role, is_cut, .. } = &self.visitors[number];
+            if role.publisher.is_some_and(|publisher| !run.is_acknowledged(publisher)) {
+                self.leaving.push(number);
+                continue;
+            }
+            if *is_cut {
+                run.fleet.cut(*client);
+                run.wills += u64::from(role.will.is_some());
+            } else {
+                run.fleet.depart(*client)?;
+            }
+            self.away.push_back((back, number));
+        }
+        Ok(())
+    }
+
+    fn come(&mut self, run: &mut Run, now: Instant) {
+        while let Some((_, number)) = self.away.pop_front_if(|(back, _)| *back <= now) {
+            let visitor = &self.visitors[number];
+            run.fleet.open_again(visitor.client, visitor.role.clone());
+            self.coming.push(number);
+        }
+        for number in std::mem::take(&mut self.coming) {
+            let visitor = &mut self.visitors[number];
+            if !run.fleet.is_ready(visitor.client) {
+                self.coming.push(number);
+                continue;
+            }
+            visitor.is_here = true;
+            self.returns += 1;
+            if let Some(publisher) = visitor.role.publisher {
+                run.pause(publisher, false);
+            }
+        }
+    }
+}
