@@ -11,6 +11,7 @@ use std::{
 pub struct Settings {
     tables: String,
     node: String,
+    ops: String,
     tls: String,
     open_files_max: Option<u32>,
     data: Option<PathBuf>,
@@ -33,6 +34,13 @@ impl Settings {
     #[must_use]
     pub fn node(mut self, toml: &str) -> Self {
         writeln!(self.node, "{toml}").expect("a String takes all");
+        self
+    }
+
+    /// With these keys in the table of the operations.
+    #[must_use]
+    pub fn ops(mut self, toml: &str) -> Self {
+        writeln!(self.ops, "{toml}").expect("a String takes all");
         self
     }
 
@@ -74,10 +82,11 @@ impl Settings {
         format!(
             "[node]\ndata = \"{}\"\n{}\n[[listener]]\nbind = \"tcp://127.0.0.1:0\"\n\n\
              [[listener]]\nbind = \"tls://127.0.0.1:0\"\n{}\n[ops]\nbind = \
-             \"http://127.0.0.1:0\"\n\n{}",
+             \"http://127.0.0.1:0\"\n{}\n{}",
             self.data(home).display(),
             self.node,
             self.tls,
+            self.ops,
             self.tables
         )
     }

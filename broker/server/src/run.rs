@@ -2,6 +2,7 @@
 
 use std::{
     mem,
+    pin::pin,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
@@ -17,7 +18,10 @@ use crate::{
     config::{Refusal, Settings},
     files::Files,
     net::{acceptor::Acceptor, mailbox::Inbound},
-    ops::shutdown::{Order, Signals},
+    ops::{
+        shutdown::{Order, Signals},
+        sys,
+    },
     start::Broker,
 };
 
@@ -42,8 +46,11 @@ impl Broker {
                 return ExitCode::from(FAILURE);
             }
         };
+        let sys = sys::say(Arc::clone(&self.operations), self.settings.sys_interval);
+        let mut sys = pin!(sys);
         loop {
             tokio::select! {
+                () = &mut sys => {}
                 order = signals.next() => match order {
                     Order::Reload => self.reload(reread),
                     Order::End(name) => {

@@ -9,7 +9,7 @@ use flotilla_tests::{
 };
 use rustix::process::Signal;
 
-every_link! { no_other_broker_unless_there_is_one }
+every_link! { no_other_broker_unless_there_is_one, sys_topics }
 v5_links! {
     a_long_keep_alive_is_cut,
     response_information_on_request,
@@ -163,4 +163,34 @@ fn no_reason_that_is_too_long(link: Link) {
         most = count;
     }
     assert_eq!(most, 6, "in 200 bytes there is room for every reason");
+}
+
+/// Section 4.7.2: `$SYS` is for the broker to say something, and `#` does not ask for it
+/// ([MQTT-4.7.2-1]).
+fn sys_topics(link: Link) {
+    let scene = Scene::alone(link, Settings::new().ops("sys_interval = \"100ms\""));
+    let mut client = scene.connect("a");
+    client.subscribe("$SYS/broker/version", 1);
+    let version = client.take();
+    assert!(version.text().starts_with("flotilla version "), "{version:?}");
+    assert_eq!((version.topic.as_str(), version.qos), ("$SYS/broker/version", 0));
+
+    let mut watcher = scene.connect("watcher");
+    watcher.subscribe("$SYS/broker/clients/+", 0);
+    watcher.subscribe("#", 0);
+    while watcher.take_content().1 != "2" {}
+    let gone = scene.connect("gone");
+    while watcher.take_content().1 != "3" {}
+    gone.disconnect();
+    watcher.unsubscribe(&["$SYS/broker/clients/+"]);
+    watcher.publish("x", "end", 0);
+    let rest = watcher.take_until("end");
+    assert!(rest.len() < 10, "one message for each change: {rest:?}");
+
+    // What was said last waits for who comes later, and says so.
+    let mut late = scene.connect("late");
+    late.subscribe("$SYS/broker/version", 0);
+    let said = late.take();
+    assert_eq!((said.text(), said.retain), (version.text(), true));
+    scene.broker().await_metric("flotilla_retained_messages", &[], |count| count == 0.0);
 }

@@ -33,6 +33,8 @@ pub struct Router {
     groups: Groups,
     subscribers: SlotMap<SubscriberKey, Subscriber>,
     retained: Retained,
+    /// What the broker last said itself, one message a topic of `$SYS`: a few dozen.
+    announced: Vec<Message>,
     /// The shard that has a timer for the next retained message that expires.
     pub(crate) sweeper: Option<ShardId>,
 }
@@ -73,6 +75,7 @@ impl Default for Router {
             groups: Groups::default(),
             subscribers: SlotMap::with_key(),
             retained: Retained::default(),
+            announced: Vec::new(),
             sweeper: None,
         }
     }
@@ -333,8 +336,21 @@ impl Router {
         self.retained.next_expiry_ms()
     }
 
+    /// Keeps a message of the broker's own for who subscribes later. It counts against no limit of
+    /// what clients retain.
+    pub(crate) fn announce(&mut self, message: Message) {
+        match self.announced.iter_mut().find(|known| known.topic() == message.topic()) {
+            Some(known) => *known = message,
+            None => self.announced.push(message),
+        }
+    }
+
     /// Calls `found` with each retained message whose topic the filter matches, expired or not.
     pub fn for_each_retained(&self, filter: &str, found: &mut impl FnMut(&Message)) {
         self.retained.for_each_match(filter, found);
+        if filter.starts_with('$') {
+            let announced = self.announced.iter();
+            announced.filter(|known| topic::matches(filter, known.topic())).for_each(found);
+        }
     }
 }

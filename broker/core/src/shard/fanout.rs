@@ -49,6 +49,23 @@ impl Shard {
         self.scratch.receivers = receivers;
     }
 
+    /// Says something of the broker's own: who subscribes to it gets it now, others when they
+    /// subscribe. Nothing of it is stored.
+    pub(super) fn announce(
+        &mut self,
+        step: &PublishStep,
+        router: &mut RouterAccess<'_>,
+        out: &mut Turn,
+    ) {
+        router.exclusive().announce(step.message.clone());
+        let mut receivers = std::mem::take(&mut self.scratch.receivers);
+        self.find(step, router.shared(), &mut receivers);
+        self.spread(&step.message, &mut receivers, router.shared(), out);
+        receivers.matches.clear();
+        receivers.shares.clear();
+        self.scratch.receivers = receivers;
+    }
+
     fn find(&mut self, step: &PublishStep, router: &Router, receivers: &mut Receivers) {
         let session = step.session.and_then(|key| self.sessions.get(key));
         let publisher = session.and_then(|session| session.subscriber);

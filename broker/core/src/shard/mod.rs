@@ -22,7 +22,7 @@ mod timers;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use flotilla_mqtt::ReasonCode;
+use flotilla_mqtt::{Forwarded, QoS, ReasonCode};
 use slotmap::SlotMap;
 
 use crate::connection::{Connection, Identification, Peer, deliver};
@@ -31,6 +31,7 @@ use crate::durability::Durability;
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
 use crate::limits::Limits;
 use crate::mail::Mail;
+use crate::message::{Message, MessageParts};
 use crate::record::StoredSession;
 use crate::router::Router;
 use crate::session::Session;
@@ -38,7 +39,7 @@ use crate::shard::desk::Desk;
 use crate::shard::directory::Directory;
 use crate::shard::ending::Ending;
 use crate::shard::fanout::Scratch;
-use crate::shard::steps::RouterAccess;
+use crate::shard::steps::{PublishStep, RouterAccess, Step};
 use crate::shard::timers::Timer;
 use crate::time::Now;
 use crate::turn::{Page, Send, Turn};
@@ -249,6 +250,27 @@ impl Shard {
             self.end(connection, Ending::told(ReasonCode::UnspecifiedError, reason), out);
         }
         self.take_own_mail(out);
+    }
+
+    /// The broker has something to say itself: Topic Names below `$SYS`, with payloads, at QoS 0.
+    pub fn announced(&mut self, facts: &[(String, String)], now: Now, _: &mut Turn) {
+        self.desk.now = now;
+        for (topic, payload) in facts {
+            let parts = MessageParts {
+                qos: QoS::AtMostOnce,
+                retain: true,
+                topic,
+                publisher: "",
+                addressee: "",
+                received_at_ms: now.unix_ms,
+                expires_at_ms: None,
+                forwarded: Forwarded::EMPTY,
+                payload: payload.as_bytes(),
+            };
+            let message = Message::new(&parts, &mut self.desk.scratch);
+            let step = PublishStep { message, session: None, acknowledge: None };
+            self.desk.step(Step::Announce(step));
+        }
     }
 
     /// Time passed: at [`Shard::next_due_ms`] at the latest.

@@ -14,6 +14,8 @@ use crate::turn::Turn;
 #[derive(Debug)]
 pub(crate) enum Step {
     Publish(PublishStep),
+    /// A message of the broker's own.
+    Announce(PublishStep),
     Subscribe(SubscribeStep),
     Unsubscribe(UnsubscribeStep),
     /// A PUBREL from a client.
@@ -80,7 +82,8 @@ impl Step {
         match self {
             Self::Publish(publish) => publish.message.retain(),
             Self::Release { .. } | Self::Acknowledge(..) | Self::PassOn { .. } => false,
-            Self::Subscribe(_)
+            Self::Announce(_)
+            | Self::Subscribe(_)
             | Self::Unsubscribe(_)
             | Self::Forget { .. }
             | Self::Relocate(_)
@@ -111,6 +114,7 @@ impl Shard {
         for step in steps.drain(..) {
             match step {
                 Step::Publish(step) => self.publish(&step, router, out),
+                Step::Announce(step) => self.announce(&step, router, out),
                 Step::Subscribe(step) => self.subscribe(step, router.exclusive(), out),
                 Step::Unsubscribe(step) => self.unsubscribe(step, router.exclusive()),
                 Step::Release { session, connection, packet_id } => {

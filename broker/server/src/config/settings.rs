@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) disk_bytes_max: Option<u64>,
     /// The operations listener; `None`: off.
     pub(crate) ops: Option<SocketAddr>,
+    /// How often what has changed below `$SYS` is said; `None`: never.
+    pub(crate) sys_interval: Option<Duration>,
     /// How much the log says.
     pub(crate) level: Level,
 }
@@ -154,6 +156,8 @@ impl Settings {
             disk_reserve_bytes: written.store.disk_reserve.bytes(),
             durability,
             ops: written.ops.bind.0,
+            sys_interval: Some(written.ops.sys_interval.into())
+                .filter(|it: &Duration| !it.is_zero()),
             level: overrides.level.unwrap_or(written.log.level),
         })
     }

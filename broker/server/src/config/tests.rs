@@ -104,6 +104,7 @@ fn everything_can_be_set() {
         bytes_max = "1MB"
         [ops]
         bind = "off"
+        sys_interval = "1m"
         [log]
         level = "debug"
         "#,
@@ -131,6 +132,7 @@ fn everything_can_be_set() {
     assert_eq!(settings.words.server_reference.as_deref(), Some("b.example:8883"));
     assert_eq!(settings.words.response_information.as_deref(), Some("answers/%c"));
     assert_eq!(settings.limits.keep_alive_max_s, 600);
+    assert_eq!(settings.sys_interval, Some(std::time::Duration::from_secs(60)));
     let tls = listener.tls.as_ref().unwrap();
     assert_eq!(listener.max_connections, 10);
     assert_eq!(listener.access.certificate, Some(IdentitySource::CommonName));

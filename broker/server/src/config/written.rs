@@ -206,11 +206,15 @@ impl Default for Retained {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Ops {
     pub(crate) bind: OpsBind,
+    pub(crate) sys_interval: Duration,
 }
 
 impl Default for Ops {
     fn default() -> Self {
-        Self { bind: "http://127.0.0.1:9883".parse().expect("a valid address") }
+        Self {
+            bind: "http://127.0.0.1:9883".parse().expect("a valid address"),
+            sys_interval: Duration::from_secs(10),
+        }
     }
 }
 

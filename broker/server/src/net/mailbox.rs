@@ -41,6 +41,8 @@ pub(crate) enum Inbound {
     Identified(ConnectionKey, Identification),
     /// From the operations listener: what was counted?
     Asked(oneshot::Sender<Report>),
+    /// From the main thread: what is to be said below `$SYS`.
+    Announced(Vec<(String, String)>),
     /// From the main thread: end.
     ShutDown,
 }

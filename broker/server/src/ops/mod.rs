@@ -9,3 +9,4 @@ pub(crate) mod opening;
 pub(crate) mod operations;
 pub(crate) mod process;
 pub(crate) mod shutdown;
+pub(crate) mod sys;

@@ -285,6 +285,7 @@ impl Worker {
                     // Whoever asked may have given up.
                     let _ = answer.send(Report { core, ..self.report.clone() });
                 }
+                Inbound::Announced(facts) => self.shard.announced(&facts, now, &mut self.turn),
                 Inbound::ShutDown => {
                     self.drain_until = Some(Instant::now() + DRAIN_TIME);
                     self.sockets.retain(|_, attached| !attached.is_greeting());
