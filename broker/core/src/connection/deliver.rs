@@ -171,11 +171,11 @@ fn send_new(
             desk.wait(class, Waiter::Session(connected.session));
         }
         (qos, source) => {
-            let (packet_id, is_dup) = session.outbound.send(source.position(), qos);
+            let (packet_id, is_dup) = session.outbound.send(source, qos);
             let header = Header { packet_id: Some(packet_id), is_dup };
             push_publish(&message, &terms, header, connected, outbox, desk);
-            if let (QoS::AtLeastOnce, Source::Group(group)) = (qos, source) {
-                session.outbound.keep(message, group);
+            if let (QoS::AtLeastOnce, Source::Group(_)) = (qos, source) {
+                session.outbound.keep(message);
             }
         }
     }

@@ -2,30 +2,26 @@
 
 use flotilla_mqtt::{PacketId, QoS};
 
-use crate::id::{GroupKey, Position, Ticket};
+use crate::id::{Position, Ticket};
+
 use crate::message::Message;
+use crate::session::outbound::Source;
 use crate::subscription::{Ids, Terms};
 
 /// A message under a Packet Identifier.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) packet_id: PacketId,
-    pub(crate) position: Option<Position>,
+    pub(crate) source: Source,
     pub(crate) state: State,
     /// Whether it ever left, so that the next time is a repetition ([MQTT-3.3.1-1]).
     pub(crate) was_sent: bool,
     pub(super) is_on_wire: bool,
-    /// What there is to do with the message, if there is something.
-    pub(super) next: Option<Box<Next>>,
-}
-
-/// What is to be done with a message under a Packet Identifier.
-#[derive(Debug)]
-pub(crate) enum Next {
-    /// It leaves as soon as the identifier is stored.
-    Send(Message, Terms),
-    /// Another member of the group gets it when this one ends without PUBACK (section 4.8.2).
-    PassOn(Message, GroupKey),
+    /// What leaves as soon as the identifier is stored; of a group's QoS 1 message that is not in
+    /// the log, what another member gets when this one ends without PUBACK (section 4.8.2).
+    pub(super) message: Option<Message>,
+    /// How it leaves then.
+    pub(super) terms: Option<Box<Terms>>,
 }
 
 /// How far the exchange of one message got.
@@ -73,11 +69,16 @@ pub(crate) enum Resend {
 /// What waited for the engine.
 #[derive(Debug)]
 pub(crate) enum Stored {
-    Publish(PacketId, Message, Terms),
+    Publish(PacketId, Message, Box<Terms>),
     Pubrel(PacketId),
 }
 
 impl InFlight {
+    /// Where it stands in the log; `None`: nowhere.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.source.position()
+    }
+
     /// Whether its PUBLISH has to leave on this connection and has not.
     pub(super) fn must_be_sent(&self) -> bool {
         !self.is_on_wire && matches!(self.state, State::Sent(_))
@@ -91,5 +92,15 @@ impl InFlight {
         let mut terms = now.unwrap_or(Terms { qos, retain, ids: Ids::None });
         terms.qos = qos;
         terms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_a_line_of_the_cache() {
+        assert_eq!(size_of::<InFlight>(), 64, "docs/durability.md says so, too");
     }
 }

@@ -24,7 +24,7 @@ use crate::id::{GroupKey, Position, Ticket};
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::record::{OutboundRecord, StoredSession};
-use crate::session::in_flight::{Acknowledged, InFlight, Next, Resend, State, Stored};
+use crate::session::in_flight::{Acknowledged, InFlight, Resend, State, Stored};
 use crate::session::packet_ids::PacketIds;
 use crate::subscription::Terms;
 
@@ -120,11 +120,12 @@ impl Outbound {
             .into_iter()
             .map(|(packet_id, position, state)| InFlight {
                 packet_id,
-                position: Some(position),
+                source: Source::Log(position),
                 state,
                 was_sent: true,
                 is_on_wire: false,
-                next: None,
+                message: None,
+                terms: None,
             })
             .collect();
         this
@@ -183,9 +184,7 @@ impl Outbound {
     pub(crate) fn take_shared(&mut self) -> Vec<(Message, GroupKey)> {
         let mut shared = Vec::new();
         for entry in &mut self.in_flight {
-            if let Some(next) = entry.next.take_if(|next| matches!(**next, Next::PassOn(..)))
-                && let Next::PassOn(message, group) = *next
-            {
+            if let (Source::Group(group), Some(message)) = (entry.source, entry.message.take()) {
                 shared.push((message, group));
             }
         }
@@ -207,7 +206,7 @@ impl Outbound {
         self.storing_bytes = 0;
         for entry in &mut self.in_flight {
             entry.is_on_wire = false;
-            entry.next = None;
+            (entry.message, entry.terms) = (None, None);
         }
         self.on_wire = 0;
         self.feed = Feed::Log { read_from: cursor, skipped_to: cursor, reading: None };
@@ -252,7 +251,7 @@ impl Outbound {
     /// before. `None`: it is a new one.
     pub(crate) fn send_again(&mut self, position: Option<Position>) -> Option<Resend> {
         let position = Some(position?);
-        let at = self.in_flight.binary_search_by_key(&position, |e| e.position).ok()?;
+        let at = self.in_flight.binary_search_by_key(&position, InFlight::position).ok()?;
         let entry = &mut self.in_flight[at];
         if !entry.must_be_sent() {
             return Some(Resend::NoMore);
@@ -263,16 +262,17 @@ impl Outbound {
     }
 
     /// Puts a message in flight that leaves now. Says whether it must carry DUP.
-    pub(crate) fn send(&mut self, position: Option<Position>, qos: QoS) -> (PacketId, bool) {
+    pub(crate) fn send(&mut self, source: Source, qos: QoS) -> (PacketId, bool) {
         // QoS 2 leaves a trace: the record that was stored before.
-        let is_dup = qos == QoS::AtLeastOnce && position.is_some_and(|p| p < self.maybe_sent_below);
-        (self.put(position, State::Sent(qos), true, None), is_dup)
+        let is_dup = qos == QoS::AtLeastOnce
+            && source.position().is_some_and(|position| position < self.maybe_sent_below);
+        (self.put(source, State::Sent(qos), true), is_dup)
     }
 
     /// Keeps a message that was put in flight last, until it is acknowledged.
-    pub(crate) fn keep(&mut self, message: Message, group: GroupKey) {
+    pub(crate) fn keep(&mut self, message: Message) {
         let entry = self.in_flight.back_mut().expect("it was put there");
-        entry.next = Some(Box::new(Next::PassOn(message, group)));
+        entry.message = Some(message);
     }
 
     /// Puts a QoS 2 message in flight that leaves when `ticket` is as durable as exchanges are.
@@ -284,8 +284,11 @@ impl Outbound {
         terms: Terms,
     ) -> PacketId {
         self.storing_bytes += message.as_bytes().len();
-        let next = Some(Box::new(Next::Send(message, terms)));
-        self.put(Some(position), State::Storing(ticket), false, next)
+        let packet_id = self.put(Source::Log(position), State::Storing(ticket), false);
+        let entry = self.in_flight.iter_mut().rfind(|entry| entry.packet_id == packet_id);
+        let entry = entry.expect("it was put there");
+        (entry.message, entry.terms) = (Some(message), Some(Box::new(terms)));
+        packet_id
     }
 
     /// Counts a message that needs no acknowledgement.
@@ -297,7 +300,8 @@ impl Outbound {
     /// message whose record must say so.
     pub(crate) fn give_up(&mut self, packet_id: PacketId) -> Option<Position> {
         let at = self.find(packet_id)?;
-        let InFlight { state, position, .. } = self.in_flight[at];
+        let entry = &self.in_flight[at];
+        let (state, position) = (entry.state, entry.position());
         self.remove(at);
         let position = position.filter(|_| state == State::Sent(QoS::ExactlyOnce))?;
         self.finished.insert(position);
@@ -311,8 +315,8 @@ impl Outbound {
             match entry.state {
                 State::Storing(ticket) if ticket <= up_to => {
                     entry.state = State::Sent(QoS::ExactlyOnce);
-                    let next = entry.next.take();
-                    if let Some(Next::Send(message, terms)) = next.map(|next| *next) {
+                    if let (Some(message), Some(terms)) = (entry.message.take(), entry.terms.take())
+                    {
                         entry.was_sent = true;
                         self.storing_bytes -= message.as_bytes().len();
                         stored.push(Stored::Publish(entry.packet_id, message, terms));
@@ -351,14 +355,14 @@ impl Outbound {
         let entry = &mut self.in_flight[at];
         match (entry.state, is_refused) {
             (State::Sent(QoS::ExactlyOnce), true) => {
-                let position = entry.position;
+                let position = entry.position();
                 self.remove(at);
                 self.finished.extend(position);
                 Acknowledged::Refused(position)
             }
             (State::Sent(QoS::ExactlyOnce), false) => {
                 entry.state = ticket.map_or(State::Released, State::Releasing);
-                Acknowledged::Release(entry.position)
+                Acknowledged::Release(entry.position())
             }
             (State::Released, _) => Acknowledged::ReleaseAgain,
             // PUBREL leaves at the commit anyway.
@@ -371,7 +375,7 @@ impl Outbound {
     pub(crate) fn pubcomp(&mut self, packet_id: PacketId) -> Acknowledged {
         match self.find(packet_id) {
             Some(at) if self.in_flight[at].state == State::Released => {
-                let position = self.in_flight[at].position;
+                let position = self.in_flight[at].position();
                 self.remove(at);
                 self.finished.extend(position);
                 Acknowledged::Done
@@ -386,7 +390,7 @@ impl Outbound {
             Feed::Memory { from } => from.max(log_end),
             Feed::Log { read_from, .. } => read_from,
         };
-        let in_flight = self.in_flight.front().and_then(|entry| entry.position);
+        let in_flight = self.in_flight.front().and_then(InFlight::position);
         let waiting = self.waiting.iter().find_map(|w| w.source.position());
         [in_flight, waiting].into_iter().flatten().fold(fed, Position::min)
     }
@@ -413,7 +417,7 @@ impl Outbound {
     /// QoS 1 messages that were sent and not acknowledged.
     pub(crate) fn unacknowledged(&self) -> Vec<(PacketId, Position)> {
         let sent = self.in_flight.iter().filter(|e| e.state == State::Sent(QoS::AtLeastOnce));
-        sent.filter_map(|entry| Some((entry.packet_id, entry.position?))).collect()
+        sent.filter_map(|entry| Some((entry.packet_id, entry.position()?))).collect()
     }
 
     /// Everything in the log below is done unless it is in flight.
@@ -441,28 +445,26 @@ impl Outbound {
         let is_again = |waiting: &&Waiting| {
             let position = waiting.source.position();
             position.is_some()
-                && self.in_flight.binary_search_by_key(&position, |e| e.position).is_ok()
+                && self.in_flight.binary_search_by_key(&position, InFlight::position).is_ok()
         };
         let again = self.waiting.iter().filter(is_again).count();
         let unsent = self.in_flight.iter().filter(|entry| !entry.was_sent).count();
         self.waiting.len() - again + unsent
     }
 
-    fn put(
-        &mut self,
-        position: Option<Position>,
-        state: State,
-        was_sent: bool,
-        next: Option<Box<Next>>,
-    ) -> PacketId {
+    fn put(&mut self, source: Source, state: State, was_sent: bool) -> PacketId {
         let packet_id = self.packet_ids.next(self.in_flight.iter().map(|entry| entry.packet_id));
         self.on_wire += 1;
-        let entry = InFlight { packet_id, position, state, was_sent, is_on_wire: true, next };
+        let (message, terms) = (None, None);
+        let is_on_wire = true;
+        let entry = InFlight { packet_id, source, state, was_sent, is_on_wire, message, terms };
         // After a crash what was in flight at QoS 1 is not known, and what was at QoS 2 is: then a
         // message can come in between.
-        if position.is_some() && self.in_flight.back().is_some_and(|last| last.position > position)
+        let position = source.position();
+        if position.is_some()
+            && self.in_flight.back().is_some_and(|last| last.position() > position)
         {
-            let at = self.in_flight.partition_point(|before| before.position < position);
+            let at = self.in_flight.partition_point(|before| before.position() < position);
             self.in_flight.insert(at, entry);
         } else {
             self.in_flight.push_back(entry);

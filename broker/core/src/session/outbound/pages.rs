@@ -4,6 +4,7 @@ use super::{Feed, Outbound, Source, Waiting};
 use crate::id::Position;
 use crate::limits::Limits;
 use crate::message::Message;
+use crate::session::in_flight::InFlight;
 use crate::subscription::Terms;
 use crate::turn::Page;
 
@@ -22,7 +23,7 @@ impl Outbound {
         self.requests += 1;
         *reading = Some(self.requests);
         let unsent = self.in_flight.iter().filter(|entry| entry.must_be_sent());
-        let positions = unsent.filter_map(|entry| entry.position).filter(|p| p >= read_from);
+        let positions = unsent.filter_map(InFlight::position).filter(|p| p >= read_from);
         Some((self.requests, *read_from, positions.collect()))
     }
 
@@ -46,7 +47,7 @@ impl Outbound {
         }
         let mut found = Vec::new();
         for (position, message) in page.messages {
-            let entry = self.in_flight.binary_search_by_key(&Some(position), |e| e.position);
+            let entry = self.in_flight.binary_search_by_key(&Some(position), InFlight::position);
             let terms = match entry {
                 Ok(at) if self.in_flight[at].must_be_sent() => {
                     found.push(position);
@@ -63,7 +64,7 @@ impl Outbound {
         }
         self.in_flight.retain(|entry| {
             let is_missing = entry.must_be_sent()
-                && entry.position.is_some_and(|position| {
+                && entry.position().is_some_and(|position| {
                     (read_from..page.next).contains(&position) && !found.contains(&position)
                 });
             !is_missing
