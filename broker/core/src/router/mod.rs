@@ -239,23 +239,29 @@ impl Router {
         mut found: impl FnMut(GroupMatch),
     ) {
         self.groups.for_each_match(message.topic_bytes(), |group| {
-            found(self.choose(group, message, rota, &has_room).1);
+            found(self.choose(group, message, rota, &has_room, true).1);
         });
     }
 
+    /// The group of a filter with `$share/`.
+    pub(crate) fn group(&self, filter: &str) -> Option<GroupKey> {
+        self.groups.find(filter)
+    }
+
     /// Who gets a message now that went to a member of the group and did not arrive; `None`: nobody
-    /// can.
+    /// can. `may_store`: whether it may go into the log.
     pub(crate) fn route_again(
         &self,
         message: &Message,
         group: GroupKey,
         rota: &mut Rota,
         has_room: impl Fn(&Subscriber, QoS) -> bool,
+        may_store: bool,
     ) -> Option<GroupMatch> {
         if !self.groups.contains(group) {
             return None;
         }
-        let (rank, found) = self.choose(group, message, rota, &has_room);
+        let (rank, found) = self.choose(group, message, rota, &has_room, may_store);
         (rank > Rank::Lost).then_some(found)
     }
 
@@ -265,11 +271,13 @@ impl Router {
         message: &Message,
         rota: &mut Rota,
         has_room: &impl Fn(&Subscriber, QoS) -> bool,
+        may_store: bool,
     ) -> (Rank, GroupMatch) {
         let rank = |key: SubscriberKey, member: &Member| {
             let (subscriber, qos) = (&self.subscribers[key], message.qos().min(member.options.qos));
             let is_logged = subscriber.is_durable && qos > QoS::AtMostOnce;
             match (subscriber.is_connected, is_logged) {
+                (_, true) if !may_store => Rank::Lost,
                 (true, _) if has_room(subscriber, qos) => Rank::Ready,
                 (true, true) => Rank::Behind,
                 (false, true) => Rank::Away,

@@ -93,6 +93,11 @@ impl Groups {
         }
     }
 
+    /// The group of a filter with `$share/`.
+    pub(crate) fn find(&self, filter: &str) -> Option<GroupKey> {
+        self.by_filter.get(filter).copied()
+    }
+
     /// Whether the group has a member.
     pub(crate) fn contains(&self, group: GroupKey) -> bool {
         self.groups.contains_key(group)

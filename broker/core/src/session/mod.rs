@@ -19,6 +19,7 @@ use crate::session::inbound::Inbound;
 use crate::session::outbound::Outbound;
 use crate::session::subscriptions::Subscriptions;
 use crate::session::will::Will;
+use crate::shard::dissolving::Dissolving;
 use crate::subscription::{SubscribedFrom, Subscription, Terms};
 use crate::time::Now;
 use crate::turn::{Page, ReplayFilters};
@@ -57,6 +58,8 @@ pub struct Session {
     pub(crate) told_overtaken: u64,
     /// How many of these the disk still counts.
     pub(crate) clear_overtaken: u64,
+    /// It has ended, and other members of its groups get what it has not had.
+    pub(crate) dissolving: Option<Box<Dissolving>>,
 }
 
 /// Where the session's connection is.
@@ -102,6 +105,7 @@ impl Session {
             is_idle_listed: false,
             told_overtaken: 0,
             clear_overtaken: 0,
+            dissolving: None,
         }
     }
 

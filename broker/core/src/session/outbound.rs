@@ -197,6 +197,21 @@ impl Outbound {
         shared
     }
 
+    /// The session ends, and another one can get the message at this position: says whether it has
+    /// not had it. QoS 2 that has left goes to nobody else ([MQTT-4.8.2-5]).
+    pub(crate) fn give_back(&mut self, position: Position) -> bool {
+        let found = self.in_flight.binary_search_by_key(&Some(position), InFlight::position);
+        let Ok(at) = found else {
+            return position >= self.frontier && !self.finished.contains(&position);
+        };
+        let InFlight { state, was_sent, .. } = self.in_flight[at];
+        let may_go = !was_sent || state == State::Sent(QoS::AtLeastOnce);
+        if may_go {
+            self.in_flight.remove(at);
+        }
+        may_go
+    }
+
     /// The connection is gone. Says how many messages are lost with it: those not in the log.
     pub(crate) fn suspend(&mut self, log_end: Position) -> usize {
         let cursor = self.cursor(log_end);

@@ -43,6 +43,8 @@ pub(crate) struct Desk {
     pub(crate) is_store_full: bool,
     /// Connections that are not read because of it: their clients could not be told.
     pub(crate) held: BTreeSet<ConnectionKey>,
+    /// Sessions that have ended and wait because of it with what they have to pass on.
+    pub(crate) held_sessions: Vec<SessionKey>,
     /// How far the engine has come.
     pub(crate) reached: Reached,
     /// All commits below this position were seen.
@@ -115,6 +117,7 @@ impl Desk {
             ticket: Ticket(1),
             is_store_full: false,
             held: BTreeSet::new(),
+            held_sessions: Vec::new(),
             reached: Reached::default(),
             log_end: Position::ZERO,
             touched: Vec::new(),

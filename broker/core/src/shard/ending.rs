@@ -132,6 +132,7 @@ impl Shard {
         if session.expiry_interval_s == 0 {
             self.end_session(key, out);
             for (message, group) in shared {
+                let group = Some(group);
                 self.desk.step(Step::PassOn { message, group, why: DropReason::SessionEnded });
             }
             return;
@@ -158,6 +159,9 @@ impl Shard {
         self.publish_due_will(key);
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.timer_due_ms = None;
+        if session.dissolving.is_some() {
+            return;
+        }
         if session.is_expired(self.desk.now) {
             self.desk.counters.sessions_expired += 1;
             self.end_session(key, out);
@@ -184,6 +188,9 @@ impl Shard {
     /// Ends a session that has no connection: its Will is published now at the latest
     /// ([MQTT-3.1.2-8]), its subscriptions go. Who claims it hears of that when it is committed.
     pub(super) fn end_session(&mut self, key: SessionKey, out: &mut Turn) {
+        if self.dissolve(key) {
+            return;
+        }
         let Some(session) = self.sessions.get(key) else { return };
         let (client_id, is_durable) = (session.client_id.clone(), session.is_durable);
         self.discard_session(key, out);
@@ -227,7 +234,7 @@ impl Shard {
         }
     }
 
-    fn publish_will(&mut self, message: Message, session: Option<SessionKey>) {
+    pub(super) fn publish_will(&mut self, message: Message, session: Option<SessionKey>) {
         self.desk.counters.messages_received[message.qos() as usize] += 1;
         self.desk.step(Step::Publish(PublishStep { message, session, acknowledge: None }));
     }

@@ -5,6 +5,7 @@ mod backlog;
 mod commits;
 pub(crate) mod desk;
 mod directory;
+pub(crate) mod dissolving;
 mod ending;
 pub(crate) mod fanout;
 mod idle;
@@ -225,12 +226,20 @@ impl Shard {
                 out.resumed.push(key);
             }
         }
+        for key in std::mem::take(&mut self.desk.held_sessions) {
+            self.read_dissolving(key, out);
+        }
     }
 
     /// A page of the log was read.
     pub fn replayed(&mut self, page: Page, now: Now, out: &mut Turn) {
         self.desk.now = now;
         let Some(session) = self.sessions.get_mut(page.session) else { return };
+        if session.dissolving.is_some() {
+            self.pass_page_on(page, out);
+            self.take_own_mail(out);
+            return;
+        }
         // A page that was asked for on an earlier connection is asked for again.
         let Some(key) = session.connection() else { return };
         session.take_page(page);
@@ -249,6 +258,8 @@ impl Shard {
             let reason = "the broker cannot read the log";
             self.end(connection, Ending::told(ReasonCode::UnspecifiedError, reason), out);
         }
+        // Nobody else would get what cannot be read either.
+        self.finish_dissolving(session, out);
         self.take_own_mail(out);
     }
 

@@ -84,7 +84,8 @@ impl Shard {
             let Some(group) = target.group else { return true };
             let room = has_room(sessions, connections, session, message, qos, &desk.limits);
             if let Err(why) = room {
-                desk.step(Step::PassOn { message: message.clone(), group, why });
+                let message = message.clone();
+                desk.step(Step::PassOn { message, group: Some(group), why });
             }
             room.is_ok()
         });
@@ -93,11 +94,11 @@ impl Shard {
 
     /// A member has ended with the message, or has no room for it: another one gets it
     /// (section 4.8.2). One that has no room passes on within its shard only: else two shards
-    /// could send it back and forth.
+    /// could send it back and forth. `group`: `None`: that of the message's address in the log.
     pub(super) fn pass_on(
         &mut self,
         message: &Message,
-        group: GroupKey,
+        group: Option<GroupKey>,
         why: DropReason,
         router: &Router,
         out: &mut Turn,
@@ -110,7 +111,13 @@ impl Shard {
             let session = subscriber.session;
             has_room(sessions, connections, session, message, qos, &desk.limits).is_ok()
         };
-        match router.route_again(message, group, &mut scratch.rota, keeps_up) {
+        // What is in the log already may be written once more, page by page.
+        let may_store = group.is_none() || !desk.is_store_full;
+        let group = group.or_else(|| router.group(message.share()));
+        let rota = &mut scratch.rota;
+        let found =
+            group.and_then(|group| router.route_again(message, group, rota, keeps_up, may_store));
+        match found {
             Some(found) => {
                 self.give(message, found, router, out);
             }

@@ -29,7 +29,8 @@ pub(crate) enum Step {
     /// A message that a group gave to a member did not arrive there.
     PassOn {
         message: Message,
-        group: GroupKey,
+        /// `None`: that of its address in the log.
+        group: Option<GroupKey>,
         why: DropReason,
     },
     /// A session is no more.

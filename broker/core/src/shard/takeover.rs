@@ -84,10 +84,12 @@ impl Shard {
                 // [MQTT-3.1.4-3].
                 let reason = "another connection took its session";
                 self.end(old, Ending::told(ReasonCode::SessionTakenOver, reason), out);
-            } else if session.is_expired(self.desk.now) {
+            } else if session.dissolving.is_none() && session.is_expired(self.desk.now) {
                 // Its timer is late, for instance because the broker has just started.
                 self.desk.counters.sessions_expired += 1;
-                self.discard_session(key, out);
+                if !self.dissolve(key) {
+                    self.discard_session(key, out);
+                }
             }
         }
         let Some(&key) = self.by_client.get(&client_id) else {
@@ -100,7 +102,11 @@ impl Shard {
             }
             return;
         };
-        let session = &self.sessions[key];
+        let session = &mut self.sessions[key];
+        if let Some(dissolving) = &mut session.dissolving {
+            dissolving.claimants.push(claimant);
+            return;
+        }
         let is_stale = session.record.is_stale;
         let missing = session.missing(self.desk.reached);
         if let Some(class) = missing.or(is_stale.then_some(Class::Os)) {
@@ -129,9 +135,17 @@ impl Shard {
         overtaken: u64,
         out: &mut Turn,
     ) {
+        let known = session.map(|session| self.adopt(session));
+        if let Some(known) = known.filter(|_| self.begins_anew(key))
+            && self.dissolve(known)
+        {
+            // Until that is done, nobody else's claim is let through.
+            let shard = self.desk.id;
+            let claimant = Claimant { client_id, shard, connection: key, overtaken };
+            return self.surrender(claimant, out);
+        }
         let home = client_id.home(self.desk.shards);
         self.desk.mail(home, Mail::Settled { client_id: client_id.clone() }, out);
-        let known = session.map(|session| self.adopt(session));
         let waiting =
             self.connections.get_mut(key).and_then(|connection| {
                 match std::mem::replace(&mut connection.phase, Phase::AwaitConnect) {
@@ -206,6 +220,12 @@ impl Shard {
         } else if !ended_durable {
             self.open(session_key, out);
         }
+    }
+
+    /// Whether the connection waits for a session and asks that the old one ends.
+    fn begins_anew(&self, key: ConnectionKey) -> bool {
+        let phase = self.connections.get(key).map(|connection| &connection.phase);
+        matches!(phase, Some(Phase::AwaitSession(waiting)) if waiting.request.clean_start)
     }
 
     fn adopt(&mut self, mut session: Box<Session>) -> SessionKey {

@@ -4,6 +4,7 @@ mod authenticate;
 mod bounds;
 mod chaos;
 mod cleaned;
+mod dissolving;
 mod durability;
 mod faults;
 mod full;
