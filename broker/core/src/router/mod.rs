@@ -108,7 +108,12 @@ impl Router {
     }
 
     pub(crate) fn relocate(&mut self, key: SubscriberKey, to: Subscriber) {
-        *self.subscribers.get_mut(key).expect("a session is removed once, by its owner") = to;
+        let subscriber = self.subscribers.get_mut(key);
+        let subscriber = subscriber.expect("a session is removed once, by its owner");
+        let was_connected = std::mem::replace(subscriber, to).is_connected;
+        if was_connected != to.is_connected {
+            self.groups.connected(key, to.is_connected);
+        }
     }
 
     /// Forgets a subscriber with its subscriptions.
@@ -137,7 +142,8 @@ impl Router {
         match topic::shared_filter(filter) {
             Some(inner) => {
                 let member = Member { client_id: client_id.clone(), options, id };
-                self.groups.join(filter, inner, key, member);
+                let is_connected = self.subscribers[key].is_connected;
+                self.groups.join(filter, inner, key, member, is_connected);
             }
             None => {
                 self.version += 1;

@@ -19,14 +19,18 @@ pub(crate) struct Groups {
     trie: Trie,
     groups: SlotMap<GroupKey, Group>,
     by_filter: HashMap<Box<str>, GroupKey>,
+    /// The groups of each member.
+    of_member: SecondaryMap<SubscriberKey, Vec<GroupKey>>,
 }
 
 #[derive(Debug)]
 struct Group {
     /// With `$share/` and Share Name.
     filter: Box<str>,
-    /// At least one.
+    /// At least one; first those that are connected.
     members: IndexMap<SubscriberKey, Member>,
+    /// How many of them are connected.
+    connected: usize,
 }
 
 /// A session's subscription as part of a group.
@@ -66,26 +70,60 @@ impl Groups {
     }
 
     /// Adds a member, or replaces its subscription. `filter`: with `$share/`; `inner`: without.
-    pub(crate) fn join(&mut self, filter: &str, inner: &str, key: SubscriberKey, member: Member) {
+    pub(crate) fn join(
+        &mut self,
+        filter: &str,
+        inner: &str,
+        key: SubscriberKey,
+        member: Member,
+        is_connected: bool,
+    ) {
         let group = match self.by_filter.get(filter) {
             Some(&group) => group,
             None => {
                 let (trie, options) = (&mut self.trie, SubscriptionOptions::default());
-                let group = Group { filter: filter.into(), members: IndexMap::new() };
+                let members = IndexMap::new();
+                let group = Group { filter: filter.into(), members, connected: 0 };
                 let group = self.groups.insert(group);
                 trie.insert(inner, Entry::new(group, options, None));
                 self.by_filter.insert(filter.into(), group);
                 group
             }
         };
-        self.groups[group].members.insert(key, member);
+        if self.groups[group].members.insert(key, member).is_none() {
+            self.groups[group].place(key, is_connected);
+            match self.of_member.get_mut(key) {
+                Some(groups) => groups.push(group),
+                None => {
+                    self.of_member.insert(key, vec![group]);
+                }
+            }
+        }
+    }
+
+    /// A subscriber has a connection now, or none any more.
+    pub(crate) fn connected(&mut self, key: SubscriberKey, is_connected: bool) {
+        for group in self.of_member.get(key).into_iter().flatten() {
+            self.groups[*group].unplace(key);
+            self.groups[*group].place(key, is_connected);
+        }
     }
 
     /// Removes a member; with the last one the group goes.
     pub(crate) fn leave(&mut self, filter: &str, inner: &str, key: SubscriberKey) {
         let Some(&found) = self.by_filter.get(filter) else { return };
         let group = &mut self.groups[found];
+        if !group.members.contains_key(&key) {
+            return;
+        }
+        group.unplace(key);
         group.members.swap_remove(&key);
+        if let Some(groups) = self.of_member.get_mut(key) {
+            groups.retain(|group| *group != found);
+            if groups.is_empty() {
+                self.of_member.remove(key);
+            }
+        }
         if group.members.is_empty() {
             self.trie.remove(inner, found);
             self.by_filter.remove(filter);
@@ -121,30 +159,58 @@ impl Groups {
     }
 
     /// The member that gets the next message: the first of the best from the one on whose turn it
-    /// is. As long as it is ready that is round-robin, and the others are not looked at.
+    /// is, of those that are connected, else of the others. As long as it is ready that is
+    /// round-robin, and the others are not looked at.
     pub(crate) fn choose(
         &self,
         group: GroupKey,
         rota: &mut Rota,
         mut rank: impl FnMut(SubscriberKey, &Member) -> Rank,
     ) -> (Rank, SubscriberKey, &Member) {
-        let members = &self.groups[group].members;
+        let Group { members, connected, .. } = &self.groups[group];
         let next = rota.of(group);
         let mut best: Option<(Rank, usize)> = None;
-        for at in (0..members.len()).map(|offset| (*next + offset) % members.len()) {
-            let (&key, member) = members.get_index(at).expect("it is below the length");
-            let rank = rank(key, member);
-            if best.is_none_or(|(known, _)| known < rank) {
-                best = Some((rank, at));
-            }
-            if rank == Rank::Ready {
+        for (part, best_there) in
+            [(0..*connected, Rank::Ready), (*connected..members.len(), Rank::Away)]
+        {
+            // What waits for one that is connected comes sooner.
+            if best.is_some_and(|(known, _)| known >= best_there) {
                 break;
+            }
+            let start = if part.contains(next) { *next } else { part.start };
+            for at in (start..part.end).chain(part.start..start) {
+                let (&key, member) = members.get_index(at).expect("it is below the length");
+                let rank = rank(key, member);
+                if best.is_none_or(|(known, _)| known < rank) {
+                    best = Some((rank, at));
+                }
+                if rank >= best_there {
+                    break;
+                }
             }
         }
         let (rank, at) = best.expect("a group has a member");
-        *next = (at + 1) % members.len();
+        *next = at + 1;
         let (&key, member) = members.get_index(at).expect("it is below the length");
         (rank, key, member)
+    }
+}
+
+impl Group {
+    /// Puts a member that stands behind those that are connected among them, if it is.
+    fn place(&mut self, key: SubscriberKey, is_connected: bool) {
+        if let Some(at) = self.members.get_index_of(&key).filter(|_| is_connected) {
+            self.members.swap_indices(at, self.connected);
+            self.connected += 1;
+        }
+    }
+
+    /// Puts a member behind those that are connected.
+    fn unplace(&mut self, key: SubscriberKey) {
+        if let Some(at) = self.members.get_index_of(&key).filter(|at| *at < self.connected) {
+            self.connected -= 1;
+            self.members.swap_indices(at, self.connected);
+        }
     }
 }
 
@@ -160,6 +226,8 @@ impl Rota {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn member(name: &str) -> Member {
@@ -173,7 +241,7 @@ mod tests {
         let mut groups = Groups::default();
         let join = |number: usize| {
             let key = subscribers.insert(());
-            groups.join("$share/g/a", "a", key, member(&number.to_string()));
+            groups.join("$share/g/a", "a", key, member(&number.to_string()), true);
             key
         };
         let keys = (0..members).map(join).collect();
@@ -182,7 +250,7 @@ mod tests {
 
     #[test]
     fn everybody_has_a_turn() {
-        let (groups, keys) = group(3);
+        let (mut groups, keys) = group(3);
         let (mut rota, found) = (Rota::default(), groups.by_filter["$share/g/a"]);
         let mut choose = |rank: &dyn Fn(SubscriberKey) -> Rank| {
             let (rank, key, _) = groups.choose(found, &mut rota, |key, _| rank(key));
@@ -193,9 +261,42 @@ mod tests {
         let one = |key| if key == keys[1] { Rank::Behind } else { Rank::Ready };
         let ready: Vec<_> = (0..4).map(|_| choose(&one).1).collect();
         assert_eq!(ready, [0, 2, 0, 2], "one that does not keep up is passed over");
+        keys.iter().for_each(|&key| groups.connected(key, false));
         let all_away = |key| if key == keys[0] { Rank::Lost } else { Rank::Away };
-        let away: Vec<_> = (0..4).map(|_| choose(&all_away)).collect();
-        assert_eq!(away, [1, 2, 1, 2].map(|at| (Rank::Away, at)), "in turn, too");
+        let mut away: Vec<_> = (0..4)
+            .map(|_| groups.choose(found, &mut rota, |key, _| all_away(key)))
+            .map(|(rank, key, _)| (rank, keys.iter().position(|known| *known == key)))
+            .collect();
+        assert!(away[0] == away[2] && away[1] == away[3], "in turn, too: {away:?}");
+        away.sort();
+        assert_eq!(away, [1, 1, 2, 2].map(|at| (Rank::Away, Some(at))));
+    }
+
+    #[test]
+    fn only_few_members_are_looked_at() {
+        let (mut groups, keys) = group(1000);
+        let (mut rota, found) = (Rota::default(), groups.by_filter["$share/g/a"]);
+        for here in [&[][..], &[500], &[500, 700, 2]] {
+            keys.iter().for_each(|&key| groups.connected(key, false));
+            let here: Vec<_> = here.iter().map(|&at: &usize| keys[at]).collect();
+            here.iter().for_each(|&key| groups.connected(key, true));
+            let (mut looks, mut chosen) = (0, Vec::new());
+            for _ in 0..6 {
+                let (_, key, _) = groups.choose(found, &mut rota, |key, _| {
+                    looks += 1;
+                    if here.contains(&key) { Rank::Ready } else { Rank::Away }
+                });
+                chosen.push(key);
+            }
+            assert_eq!(looks, 6);
+            let all: HashSet<_> = chosen.iter().collect();
+            assert_eq!(all.len(), if here.is_empty() { 6 } else { here.len() });
+            assert!(here.is_empty() || chosen.iter().all(|key| here.contains(key)));
+        }
+        for key in keys {
+            groups.leave("$share/g/a", "a", key);
+        }
+        assert!(groups.is_empty() && groups.of_member.is_empty());
     }
 
     #[test]
@@ -206,9 +307,9 @@ mod tests {
             groups.for_each_match(topic.as_bytes(), |_| found += 1);
             found
         };
-        groups.join("$share/h/a", "a", keys[0], member("0"));
-        groups.join("$share/g/+", "+", keys[0], member("0"));
-        groups.join("$share/g/+", "+", keys[0], member("0"));
+        groups.join("$share/h/a", "a", keys[0], member("0"), true);
+        groups.join("$share/g/+", "+", keys[0], member("0"), true);
+        groups.join("$share/g/+", "+", keys[0], member("0"), true);
         assert_eq!((groups.len(), matches(&groups, "a"), matches(&groups, "b")), (3, 3, 1));
         groups.leave("$share/g/a", "a", keys[0]);
         assert_eq!(matches(&groups, "a"), 3);
