@@ -235,9 +235,10 @@ impl Message {
     }
 
     /// The Message Expiry Interval to send now: what was received less the time it waited, seconds
-    /// ([MQTT-3.3.2-6]).
+    /// ([MQTT-3.3.2-6]). When the clock was set back, it has not waited at all.
     pub fn expiry_interval_left_s(&self, unix_ms: u64) -> Option<u32> {
-        let left_ms = self.expires_at_ms()?.saturating_sub(unix_ms);
+        let now_ms = unix_ms.max(self.received_at_ms());
+        let left_ms = self.expires_at_ms()?.saturating_sub(now_ms);
         Some(u32::try_from(left_ms.div_ceil(1000)).unwrap_or(u32::MAX))
     }
 
@@ -386,6 +387,7 @@ pub(crate) mod tests {
         assert_eq!(message.expiry_interval_left_s(1_000), Some(60));
         assert_eq!(message.expiry_interval_left_s(1_001), Some(60));
         assert_eq!(message.expiry_interval_left_s(60_999), Some(1));
+        assert_eq!(message.expiry_interval_left_s(0), Some(60), "the clock was set back");
         assert!(!message.is_expired(60_999));
         assert!(message.is_expired(61_000));
     }

@@ -7,7 +7,7 @@ pub(crate) mod packet_ids;
 pub(crate) mod subscriptions;
 pub(crate) mod will;
 
-use flotilla_mqtt::{QoS, topic};
+use flotilla_mqtt::topic;
 
 use crate::durability::{Class, Reached};
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, SubscriberKey, Ticket};
@@ -218,6 +218,7 @@ impl Session {
     }
 
     /// How the session gets the message that stands at this position; `None`: it does not want it.
+    /// At QoS 0: it was sent when it came, or not at all, unless it is in flight.
     pub(crate) fn terms_of(&self, message: &Message, position: Position) -> Option<Terms> {
         let is_addressed = !message.addressee().is_empty();
         if is_addressed && message.addressee() != self.client_id.as_str() {
@@ -225,8 +226,7 @@ impl Session {
         }
         if is_addressed && message.is_shared() {
             let Subscription { options, id, .. } = *self.subscriptions.get(message.share())?;
-            let terms = Terms::new(message.qos(), message.retain(), options, id);
-            return Some(terms).filter(|terms| terms.qos > QoS::AtMostOnce);
+            return Some(Terms::new(message.qos(), message.retain(), options, id));
         }
         let is_own = message.publisher() == self.client_id.as_str();
         let mut terms: Option<Terms> = None;
@@ -250,8 +250,7 @@ impl Session {
             // A retained message, sent because of a subscription ([MQTT-3.3.1-8]).
             terms.retain = true;
         }
-        // At QoS 0 it was sent when it came, or not at all.
-        terms.filter(|terms| terms.qos > QoS::AtMostOnce)
+        terms
     }
 
     /// Whether a subscription waits to be told where in the log it starts: until then no page is

@@ -6,6 +6,7 @@ use flotilla_mqtt::ReasonCode;
 
 use crate::connection::deliver::{self, Header};
 use crate::connection::exchange;
+use crate::counters::DropReason;
 use crate::durability::Class;
 use crate::id::{Position, SessionKey, Ticket};
 use crate::mail::Commit;
@@ -161,6 +162,13 @@ impl Shard {
         };
         for stored in session.outbound.stored(up_to) {
             match stored {
+                Stored::Publish(packet_id, message, _) if message.is_expired(desk.now.unix_ms) => {
+                    // It has never left: the disk took longer than it had to live ([MQTT-3.3.2-5]).
+                    desk.counters.drop_deliveries(DropReason::Expired, 1);
+                    if let Some(position) = session.outbound.give_up(packet_id) {
+                        exchange::release_on_disk(packet_id, position, session, desk, out);
+                    }
+                }
                 Stored::Publish(packet_id, message, terms) => {
                     let header = Header { packet_id: Some(packet_id), is_dup: false };
                     deliver::push_publish(&message, &terms, header, connected, outbox, desk);

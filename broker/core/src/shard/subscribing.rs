@@ -22,7 +22,7 @@ impl Shard {
         let mut reason_codes = Vec::with_capacity(step.filters.len());
         let (mut retained, mut expired) = (Vec::new(), Vec::new());
         for (filter, options) in &step.filters {
-            let known = session.subscriptions.get(filter).map(|known| known.start);
+            let known = session.subscriptions.get(filter).copied();
             let is_full = known.is_none()
                 && session.subscriptions.len() >= self.desk.limits.subscriptions_max;
             if let Some(reason_code) =
@@ -59,8 +59,10 @@ impl Shard {
             }
             retained.append(&mut found);
             let unwritten = SubscribedFrom::Unwritten(out.batch.appends.len() as u64);
-            // [MQTT-3.8.4-3]: replaced without a gap, so it starts where it started.
-            let start = known.unwrap_or(unwritten);
+            // [MQTT-3.8.4-3]: replaced without a gap, so it starts where it started. But what came at
+            // QoS 0 has been sent: it does not come from the log as well.
+            let is_owed = |known: &Subscription| known.options.qos > QoS::AtMostOnce;
+            let start = known.filter(is_owed).map_or(unwritten, |known| known.start);
             let subscription = Subscription { options: *options, id: step.id, start };
             router.subscribe(key, &session.client_id, filter, &subscription);
             session.subscriptions.insert(filter.clone(), subscription);

@@ -620,3 +620,73 @@ fn what_never_left_expires_although_it_has_an_identifier() {
     assert_eq!(b.next(s), "");
     assert_eq!(b.shards[0].counters().dropped[DropReason::Expired as usize], 1);
 }
+
+/// A message in flight is sent again with the identifier of a subscription that was lowered to
+/// QoS 0 meanwhile, at the QoS at which its exchange began.
+#[test]
+fn a_resend_names_the_subscription_that_stands_now() {
+    let mut b = Bench::new(1);
+    let w = b.connect(0, persistent("c", 60));
+    b.next(w);
+    let ask = |b: &mut Bench, w, qos, id| {
+        let options = SubscriptionOptions::new(qos);
+        subscribe_with(b, w, Some(id), &[Requested { filter: "a", options }]);
+        b.next(w)
+    };
+    assert_eq!(ask(&mut b, w, QoS::ExactlyOnce, 1), "SUBACK #1 [2]");
+    let p = clean(&mut b, "p");
+    send(&mut b, p, "a", "x", QoS::ExactlyOnce, 1);
+    assert_eq!(b.next(w), "PUBLISH q2 #1 a=x [1]");
+    assert_eq!(ask(&mut b, w, QoS::AtMostOnce, 2), "SUBACK #1 [0]");
+    b.cut(w);
+    let w = b.connect(0, persistent("c", 60));
+    assert_eq!(b.next(w), RESUMED);
+    assert_eq!(b.next(w), "PUBLISH q2 dup #1 a=x [2]");
+}
+
+/// What came while a subscription had QoS 0 was sent then: when it is raised it does not come again
+/// from the log, where it stands for others.
+#[test]
+fn a_subscription_that_is_raised_does_not_repeat() {
+    let mut b = Bench::new(1);
+    let other = b.connect(0, persistent("other", 60));
+    b.next(other);
+    subscribe(&mut b, other, "a", QoS::AtLeastOnce);
+    let w = b.connect(0, persistent("c", 60));
+    b.next(w);
+    subscribe(&mut b, w, "a", QoS::AtMostOnce);
+    let p = clean(&mut b, "p");
+    send(&mut b, p, "a", "1", QoS::AtLeastOnce, 1);
+    assert_eq!(b.next(w), "PUBLISH q0 a=1");
+    subscribe(&mut b, w, "a", QoS::AtLeastOnce);
+    b.cut(w);
+    send(&mut b, p, "a", "2", QoS::AtLeastOnce, 2);
+    let w = b.connect(0, persistent("c", 60));
+    assert_eq!(b.next(w), RESUMED);
+    assert_eq!(b.next(w), "PUBLISH q1 #1 a=2");
+    assert_eq!(b.next(w), "");
+}
+
+/// A QoS 2 message that expires while its Packet Identifier is being stored is not sent.
+#[test]
+fn what_expires_while_its_identifier_is_stored_does_not_leave() {
+    let mut b = Bench::new(1);
+    let w = b.connect(0, persistent("c", 60));
+    b.next(w);
+    subscribe(&mut b, w, "a", QoS::ExactlyOnce);
+    let p = clean(&mut b, "p");
+    b.commits_at_once = false;
+    let mut message = publish("a", "x", QoS::ExactlyOnce, 1);
+    message.message_expiry_interval_s = Some(1);
+    b.send(p, &Packet::Publish(message));
+    b.commit(usize::MAX);
+    while b.report() {}
+    assert!(b.engine.submissions() > 0, "the identifier is on its way to the disk");
+    b.wait_ms(1_500);
+    b.commits_at_once = true;
+    b.settle();
+    assert_eq!(b.next(w), "");
+    assert_eq!(b.shards[0].counters().dropped[DropReason::Expired as usize], 1);
+    send(&mut b, p, "a", "y", QoS::ExactlyOnce, 2);
+    assert_eq!(b.next(w), "PUBLISH q2 #2 a=y");
+}

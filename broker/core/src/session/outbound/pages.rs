@@ -7,6 +7,7 @@ use crate::message::Message;
 use crate::session::in_flight::InFlight;
 use crate::subscription::Terms;
 use crate::turn::Page;
+use flotilla_mqtt::QoS;
 
 impl Outbound {
     /// The page to ask for, when few messages are left to send: number, first position, and the
@@ -56,7 +57,7 @@ impl Outbound {
                 }
                 Ok(_) => None,
                 Err(_) if position < self.frontier || self.finished.contains(&position) => None,
-                Err(_) => terms_of(&message, position),
+                Err(_) => terms_of(&message, position).filter(|it| it.qos > QoS::AtMostOnce),
             };
             if let Some(terms) = terms {
                 self.wait(Waiting { source: Source::Log(position), message, terms });
