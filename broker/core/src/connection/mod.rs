@@ -114,6 +114,17 @@ impl Connection {
         }
     }
 
+    /// QoS 1 and 2 messages that may be sent unacknowledged; `None`: it has no session.
+    pub(crate) fn send_quota(&self) -> Option<usize> {
+        match &self.phase {
+            Phase::Connected(connected) => Some(usize::from(connected.negotiated.send_quota)),
+            Phase::AwaitConnect
+            | Phase::AwaitIdentity(_)
+            | Phase::AwaitAuth(_)
+            | Phase::AwaitSession(_) => None,
+        }
+    }
+
     /// What a connection with a session works with.
     pub(crate) fn connected(&mut self) -> Option<(&mut Connected, &mut Outbox)> {
         match &mut self.phase {

@@ -455,6 +455,11 @@ impl Outbound {
         self.waiting.len() + self.in_flight.len()
     }
 
+    /// Messages that wait, their bytes, and how many are on the wire.
+    pub(crate) fn waits(&self) -> (usize, usize, usize) {
+        (self.waiting.len(), self.waiting_bytes, self.on_wire)
+    }
+
     /// Messages of these that never left.
     pub(crate) fn unsent(&self) -> usize {
         let is_again = |waiting: &&Waiting| {

@@ -58,6 +58,10 @@ impl Backlog {
         *of(&mut self.mailed_bytes, shard) -= bytes;
     }
 
+    pub(super) fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted_bytes
+    }
+
     /// Whether publishers must wait.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
         self.uncommitted_bytes > limits.uncommitted_bytes_max

@@ -60,6 +60,10 @@ pub(crate) struct Next {
 }
 
 impl Directory {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// A stored session was taken up here.
     pub(crate) fn recover(&mut self, client_id: ClientId, owner: ShardId, overtaken: u64) {
         let entry = Entry { owner, is_moving: false, claims: None, overtaken };

@@ -2,6 +2,7 @@
 
 mod authenticating;
 mod backlog;
+pub mod census;
 mod commits;
 pub(crate) mod desk;
 mod directory;

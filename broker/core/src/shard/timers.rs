@@ -48,6 +48,10 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// `due_ms`: on the monotonic clock.
     pub(crate) fn set(&mut self, now: Now, due_ms: u64, timer: Timer) {
         let due_ms = due_ms.min(now.monotonic_ms + timer.step_ms());

@@ -1,8 +1,7 @@
-//! Shards on a bench: rules, faults, chaos, simulation.
+//! Shards on a bench: rules, faults, bounds.
 
 mod authenticate;
 mod bounds;
-mod chaos;
 mod cleaned;
 mod dissolving;
 mod durability;
@@ -11,6 +10,5 @@ mod full;
 mod refused;
 mod rules;
 mod shared;
-mod simulation;
 
 use sim::bench;

@@ -61,6 +61,16 @@ impl TestEngine {
         }
     }
 
+    /// What of it is synced.
+    pub fn synced_log(&self) -> &[Message] {
+        &self.synced.log
+    }
+
+    /// A session as it is synced.
+    pub fn synced_session(&self, client_id: &str) -> Option<&StoredSession> {
+        self.synced.sessions.get(client_id)
+    }
+
     /// The position the next message will get.
     pub fn end(&self) -> Position {
         self.written.end()

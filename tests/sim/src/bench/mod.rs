@@ -39,6 +39,8 @@ pub struct Bench {
     /// What the clocks say.
     pub now: Now,
     sockets: Vec<Socket>,
+    /// What was given to sockets, in order, if somebody listens.
+    pub spoken: Option<Vec<(Wire, Vec<u8>)>>,
     /// Sockets that are open.
     wires: HashMap<(ShardId, ConnectionKey), Wire>,
     /// From, to.
@@ -132,6 +134,7 @@ impl Bench {
             durability: durability.clone(),
             now: Now { monotonic_ms: 1_000, unix_ms: 1_000_000 },
             sockets: Vec::new(),
+            spoken: None,
             wires: HashMap::new(),
             mail: VecDeque::new(),
             reports: VecDeque::new(),
@@ -290,6 +293,14 @@ impl Bench {
         if self.commits_at_once {
             self.settle();
         }
+    }
+
+    /// Client Identifiers of sessions that travel between shards.
+    pub fn travelling(&self) -> impl Iterator<Item = &ClientId> {
+        self.mail.iter().filter_map(|(_, _, mail)| match mail {
+            Mail::Granted { client_id, session: Some(_), .. } => Some(client_id),
+            _ => None,
+        })
     }
 
     /// Mails on their way.
@@ -501,6 +512,11 @@ impl Bench {
         }
     }
 
+    /// Sockets that the broker has.
+    pub fn open_wires(&self) -> usize {
+        self.wires.len()
+    }
+
     /// Bytes on their way to the client.
     pub fn inbox(&self, wire: Wire) -> &[u8] {
         &self.sockets[wire].inbox
@@ -548,6 +564,9 @@ impl Bench {
             if let Some(&wire) = self.wires.get(&(id, send.connection)) {
                 let socket = &mut self.sockets[wire];
                 socket.inbox.extend_from_slice(&send.bytes);
+                if let Some(spoken) = &mut self.spoken {
+                    spoken.push((wire, send.bytes.clone()));
+                }
                 let len = send.bytes.len();
                 if self.is_stuffed || socket.is_stuffed {
                     socket.untaken += len;

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Looks for faults for hours: plays fresh seeds until the time is over.
+#
+#   scripts/nightly.sh            8 hours
+#   scripts/nightly.sh 600        ten minutes
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+seconds=${1:-28800}
+from=$(($(date +%s) * 1000))
+
+scripts/cargo.sh run --quiet --profile sim -p sim -- \
+    --seeds "$from..$((from + 1000000000))" --seconds "$seconds"
