@@ -13,6 +13,8 @@ pub(crate) enum Error {
     Connect { address: SocketAddr, source: io::Error },
     #[error("no TLS with {address}: {source}. See --ca, --cert, --key, --insecure")]
     Tls { address: SocketAddr, source: io::Error },
+    #[error("no MQTT on WebSocket with {address}: {source}. See --url, which may have a path")]
+    WebSocket { address: SocketAddr, source: io::Error },
     #[error("the connection of '{client_id}' broke: {source}")]
     Broken { client_id: String, source: io::Error },
     #[error("the broker closed the connection of '{client_id}' {when}")]

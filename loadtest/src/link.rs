@@ -8,7 +8,7 @@ use std::{
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::tls::{Session, Tls};
+use crate::{fleet::Target, tls::Session, websocket::WebSocket};
 
 /// Bytes that one read takes at most.
 pub(crate) const READ_LEN: usize = 64 * 1024;
@@ -19,9 +19,11 @@ pub(crate) struct Link {
     stream: TcpStream,
     /// Between the bytes here and those of the socket; boxed, it is ten times as large.
     tls: Option<Box<Session>>,
+    /// Between MQTT and what the socket, or TLS, has.
+    websocket: Option<Box<WebSocket>>,
     /// What is to be sent.
     out: Vec<u8>,
-    /// How much of it the socket has taken.
+    /// How much of what is to be written the socket has taken.
     sent: usize,
     /// The front of a packet whose rest has not come.
     partial: Vec<u8>,
@@ -62,11 +64,8 @@ impl Link {
     ///
     /// # Errors
     /// When the operating system refuses at once.
-    pub(crate) fn open(
-        address: SocketAddr,
-        source: Option<IpAddr>,
-        tls: Option<&Tls>,
-    ) -> io::Result<Self> {
+    pub(crate) fn open(target: &Target, source: Option<IpAddr>) -> io::Result<Self> {
+        let address = target.address;
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
@@ -79,10 +78,13 @@ impl Link {
             return Err(error);
         }
         let stream = TcpStream::from_std(socket.into());
-        let tls = tls.map(Session::new).transpose()?.map(Box::new);
+        let tls = target.tls.as_ref().map(Session::new).transpose()?.map(Box::new);
+        let websocket = target.websocket.as_ref();
+        let websocket = websocket.map(|(host, path)| WebSocket::new(host, path));
         Ok(Self {
             stream,
             tls,
+            websocket: websocket.map(Box::new),
             out: Vec::new(),
             sent: 0,
             partial: Vec::new(),
@@ -101,8 +103,9 @@ impl Link {
     }
 
     /// Bytes that wait to be sent.
-    pub(crate) const fn backlog(&self) -> usize {
-        self.out.len() - self.sent
+    pub(crate) fn backlog(&self) -> usize {
+        let framed = self.websocket.as_ref().map_or(0, |websocket| websocket.len());
+        self.out.len() + framed - self.sent
     }
 
     /// Whether anything was written since the last time that this was asked.
@@ -127,6 +130,16 @@ impl Link {
                     Ok(0) => return Ok(Filled::End),
                     read => read.map(|len| (len, len == room.len())),
                 },
+            };
+            let read = match (read, &mut self.websocket) {
+                (Ok((len, is_more)), Some(websocket)) => {
+                    let len = websocket.unwrap_frames(&mut room[..len])?;
+                    if len == 0 && websocket.is_ended {
+                        return Ok(Filled::End);
+                    }
+                    Ok((len, is_more))
+                }
+                (read, _) => read,
             };
             match read {
                 Ok((0, false)) => return Ok(Filled::Nothing),
@@ -166,8 +179,12 @@ impl Link {
             // What it took before, and its own handshake.
             tls.flush(&mut self.stream)?;
         }
-        while self.sent < self.out.len() {
-            let rest = &self.out[self.sent..];
+        let out = match &mut self.websocket {
+            Some(websocket) => websocket.wrap(&mut self.out),
+            None => &mut self.out,
+        };
+        while self.sent < out.len() {
+            let rest = &out[self.sent..];
             let written = match &mut self.tls {
                 Some(tls) => tls.write(&mut self.stream, rest),
                 None => self.stream.write(rest),
@@ -182,7 +199,7 @@ impl Link {
                 Err(error) => return Err(error),
             }
         }
-        self.out.clear();
+        out.clear();
         self.sent = 0;
         Ok(())
     }

@@ -22,6 +22,7 @@ mod tally;
 mod template;
 mod timeline;
 mod tls;
+mod websocket;
 
 use std::{
     io::{self, Write},

@@ -96,6 +96,7 @@ impl Run {
         let tls = common.tls(is_resuming)?;
         let target = Target {
             address: common.url.address,
+            websocket: common.websocket(),
             tls,
             version,
             credentials,

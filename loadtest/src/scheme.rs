@@ -12,6 +12,10 @@ pub(crate) enum Scheme {
     Tcp,
     /// TLS on TCP
     Tls,
+    /// WebSocket on TCP
+    Ws,
+    /// WebSocket on TLS
+    Wss,
 }
 
 impl Scheme {
@@ -19,11 +23,18 @@ impl Scheme {
         match self {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
         }
     }
 
     /// Whether it is encrypted.
     pub(crate) const fn is_tls(self) -> bool {
-        matches!(self, Self::Tls)
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Whether MQTT is in frames.
+    pub(crate) const fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
     }
 }

@@ -52,7 +52,7 @@ pub(crate) enum Command {
 /// What all scenarios have.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Common {
-    /// The broker: tcp://HOST:PORT or tls://HOST:PORT
+    /// The broker: tcp://HOST:PORT, tls://HOST:PORT, ws://HOST:PORT/PATH or wss://HOST:PORT/PATH
     #[arg(long, default_value = "tcp://127.0.0.1:1883")]
     pub(crate) url: Url,
     /// Version of the protocol
@@ -121,6 +121,12 @@ impl From<Mqtt> for Version {
 impl Common {
     pub(crate) fn qos(&self) -> QoS {
         QoS::from_bits(self.qos).expect("the parser accepts 0 to 2")
+    }
+
+    /// Host and path for WebSocket, where the URL says so.
+    pub(crate) fn websocket(&self) -> Option<(String, String)> {
+        let Url { scheme, authority, path, .. } = &self.url;
+        scheme.is_websocket().then(|| (authority.clone(), path.clone()))
     }
 
     /// TLS, where the URL says so. `is_resuming`: who has been there comes back with a ticket.

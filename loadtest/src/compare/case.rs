@@ -49,7 +49,7 @@ impl Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Setup { transport, workers, sync } = self.setup;
         let words: Vec<String> = [
-            transport.is_tls().then(|| transport.name().to_owned()),
+            (transport != Scheme::Tcp).then(|| transport.name().to_owned()),
             workers.filter(|workers| *workers != 1).map(|workers| format!("{workers} workers")),
             sync.filter(|sync| *sync == Sync::Always).map(|_| "sync always".to_owned()),
         ]

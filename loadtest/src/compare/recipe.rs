@@ -22,6 +22,8 @@ struct Preset {
     text: &'static str,
     /// In the place of `{tls}`, where it listens with TLS.
     tls: &'static str,
+    /// In the place of `{ws}`, where it listens with WebSocket; `None`: it cannot.
+    websocket: Option<&'static str>,
     /// In the place of `{workers}` and `{sync}`, where something is asked for.
     workers: &'static str,
     sync: &'static str,
@@ -38,6 +40,7 @@ const PRESETS: [Preset; 3] = [
                [ops]\nbind = \"http://127.0.0.1:0\"\n[session]\nqueue_messages_max = 2000000\n\
                queue_bytes_max = \"1GiB\"\n{workers}{sync}",
         tls: "certificate = \"{cert}\"\nkey = \"{key}\"\n",
+        websocket: Some(""),
         workers: "[node]\nworkers = {number}\n",
         sync: "[store]\nsync = \"{when}\"\n",
         scenario: &[],
@@ -47,8 +50,10 @@ const PRESETS: [Preset; 3] = [
         arguments: "-c {dir}/mosquitto.conf",
         file: "mosquitto.conf",
         text: "user root\nlistener {port} 127.0.0.1\n{tls}allow_anonymous true\nmax_queued_messages 0\n\
-               max_inflight_messages 1000\n",
+               max_inflight_messages 1000\n{ws}",
         tls: "certfile {cert}\nkeyfile {key}\n",
+        // Without another listener it ends at once.
+        websocket: Some("protocol websockets\nlistener 0 {dir}/mosquitto.sock\n"),
         workers: "",
         sync: "",
         scenario: &[],
@@ -64,6 +69,7 @@ const PRESETS: [Preset; 3] = [
                connection_timeout_ms = 60000\nmax_payload_size = 1048576\n\
                max_inflight_count = 500\ndynamic_filters = true\n",
         tls: "[v4.1.tls]\ncertpath = \"{cert}\"\nkeypath = \"{key}\"\n",
+        websocket: None,
         workers: "",
         sync: "",
         scenario: &["--mqtt", "3.1.1"],
@@ -106,7 +112,7 @@ impl Recipe {
     /// Whether it can listen like this.
     ///
     /// # Errors
-    /// When the command has no place for a certificate.
+    /// When the command has no place for a certificate, or it has no WebSocket.
     pub(crate) fn check(&self, transport: Scheme) -> Result<(), Error> {
         let has_place = self.preset.is_some() || self.command.contains("{cert}");
         if transport.is_tls() && !has_place {
@@ -114,6 +120,11 @@ impl Recipe {
                 "for TLS the command of '{}' needs {{cert}} and {{key}} where the files are named",
                 self.name
             );
+            return Err(Error::Usage { option: "--broker", reason });
+        }
+        let can_frame = self.preset.is_none_or(|preset| preset.websocket.is_some());
+        if transport.is_websocket() && !can_frame {
+            let reason = format!("'{}' is not known to have WebSocket", self.name);
             return Err(Error::Usage { option: "--broker", reason });
         }
         Ok(())
@@ -128,6 +139,7 @@ impl Recipe {
         let text = preset
             .text
             .replace("{tls}", if transport.is_tls() { preset.tls } else { "" })
+            .replace("{ws}", preset.websocket.filter(|_| transport.is_websocket()).unwrap_or(""))
             .replace("{workers}", &workers.unwrap_or_default())
             .replace("{sync}", &sync.unwrap_or_default());
         Some((preset.file, places.fill(&text)))

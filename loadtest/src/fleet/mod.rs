@@ -42,6 +42,8 @@ const WAIT: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
+    /// Host and path, where MQTT is in WebSocket frames.
+    pub(crate) websocket: Option<(String, String)>,
     pub(crate) tls: Option<Tls>,
     pub(crate) version: Version,
     pub(crate) credentials: Option<Credentials>,
@@ -218,7 +220,7 @@ impl Fleet {
         while self.opening < OPENING_MAX {
             let Some((number, role)) = self.waiting.pop_front() else { return Ok(()) };
             let address = self.target.address;
-            let mut link = Link::open(address, role.source, self.target.tls.as_ref())
+            let mut link = Link::open(&self.target, role.source)
                 .map_err(|source| Error::Connect { address, source })?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll
@@ -322,11 +324,13 @@ impl Fleet {
 }
 
 fn broken(client: &Client, address: SocketAddr, source: io::Error) -> Error {
-    match client.phase {
-        Phase::AwaitConnack if source.kind() == ErrorKind::InvalidData => {
-            Error::Tls { address, source }
+    let is_opening = client.phase == Phase::AwaitConnack;
+    match source.get_ref() {
+        Some(cause) if is_opening && cause.is::<rustls::Error>() => Error::Tls { address, source },
+        _ if is_opening && source.kind() == ErrorKind::InvalidData => {
+            Error::WebSocket { address, source }
         }
-        Phase::AwaitConnack => Error::Connect { address, source },
+        _ if is_opening => Error::Connect { address, source },
         _ => Error::Broken { client_id: client.role.client_id.clone(), source },
     }
 }
