@@ -173,15 +173,15 @@ impl Fleet {
             self.desk.touch(self.desk.paced[at]);
         }
         self.send()?;
-        let due = self.desk.next_due();
-        if self.desk.touched.is_empty() && due > SPIN {
-            // The timeout of `epoll_wait` is in milliseconds, too coarse for who sends by the clock.
-            let wait = Timespec::try_from((due - SPIN).min(wait).min(WAIT)).ok();
-            let mut sockets = [PollFd::new(self.poll.registry(), PollFlags::IN)];
-            // A signal ends it early, which does no harm.
-            let _ = rustix::event::poll(&mut sockets, wait.as_ref());
-        }
-        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+        let wait = if !self.desk.touched.is_empty() {
+            Duration::ZERO
+        } else if self.desk.paced.is_empty() {
+            wait.min(WAIT)
+        } else {
+            self.await_due(wait.min(WAIT));
+            Duration::ZERO
+        };
+        match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 return Err(Error::System { what: "epoll", source: error });
             }
@@ -202,6 +202,18 @@ impl Fleet {
             }
         }
         self.send()
+    }
+
+    /// Waits until shortly before somebody is to send by the clock, or a socket is ready: the timeout
+    /// of `epoll_wait` is in milliseconds, too coarse for that.
+    fn await_due(&self, wait: Duration) {
+        let wait = self.desk.next_due().saturating_sub(SPIN).min(wait);
+        if wait > Duration::ZERO {
+            let wait = Timespec::try_from(wait).ok();
+            let mut sockets = [PollFd::new(self.poll.registry(), PollFlags::IN)];
+            // A signal ends it early, which does no harm.
+            let _ = rustix::event::poll(&mut sockets, wait.as_ref());
+        }
     }
 
     fn keep_alive(&mut self) -> Result<(), Error> {

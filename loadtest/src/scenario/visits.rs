@@ -7,6 +7,9 @@ use std::{
 
 use crate::{client::Role, error::Error, run::Run};
 
+/// How long it may take until all are back in the end.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
+
 /// Those who come and go. In each cycle each leaves once, one after the other, and is away for a
 /// quarter of it.
 #[derive(Debug)]
@@ -75,15 +78,21 @@ impl Visits {
     /// Everybody comes back, nobody goes any more.
     ///
     /// # Errors
-    /// When a connection breaks, or nobody comes for half a minute.
+    /// When a connection breaks, or not all are back after a minute.
     pub(super) fn end(&mut self, run: &mut Run) -> Result<(), Error> {
         let last = Instant::now() + self.cycle;
+        let deadline = Instant::now() + BACK_WITHIN;
         while self.leaving.len() + self.away.len() + self.coming.len() > 0 {
             self.go(run)?;
             self.come(run, last);
             run.wait(Duration::from_millis(1))?;
             if run.fleet.is_stopped() {
                 return Ok(());
+            }
+            if Instant::now() > deadline {
+                let done = self.visitors.iter().filter(|visitor| visitor.is_here).count();
+                let (seconds, all) = (BACK_WITHIN.as_secs(), self.visitors.len());
+                return Err(Error::NotReady { seconds, done, all });
             }
         }
         Ok(())
