@@ -29,6 +29,7 @@ v5_links! {
     session_without_expiry_ends_with_the_connection,
     disconnect_may_change_the_expiry,
     disconnect_may_not_start_an_expiry,
+    an_expiry_in_disconnect_is_capped,
     unknown_authentication_method,
     auth_without_a_method,
     reason_strings_only_on_request,
@@ -281,6 +282,17 @@ fn disconnect_may_not_start_an_expiry(link: Link) {
     client.expect_refused(&[0x82]);
     let (_, session_present) = scene.resume("a");
     assert!(!session_present);
+}
+
+/// Section 3.14.2.2.2: what a client may not ask for in CONNECT it may not in DISCONNECT.
+fn an_expiry_in_disconnect_is_capped(link: Link) {
+    let settings = Settings::new().tables("[session]\nexpiry_max = \"1s\"");
+    let scene = Scene::alone(link, settings);
+    let mut client = scene.resume("a").0;
+    client.send(&disconnect_with(0, &[Property::SessionExpiry(u32::MAX)]));
+    client.expect_closed();
+    scene.broker().await_metric("flotilla_sessions", &["disconnected"], |count| count == 0.0);
+    assert!(!scene.resume("a").1);
 }
 
 /// [MQTT-4.12.0-1], [MQTT-3.2.2-6], [MQTT-3.2.2-7]

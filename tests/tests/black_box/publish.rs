@@ -121,7 +121,7 @@ fn topics_of_the_broker_are_refused(link: Link) {
     assert_eq!(watcher.take().text(), "genuine");
 }
 
-/// Nobody wants it: it is acknowledged nonetheless, with 0x10 in MQTT 5 (docs/adr/0006).
+/// Nobody wants it: it is acknowledged nonetheless, with 0x10 in MQTT 5 (docs/choices.md).
 fn publish_without_subscribers(link: Link) {
     let scene = Scene::shared(link);
     let mut client = scene.connect("a");

@@ -165,7 +165,7 @@ fn messages_to_a_client_come_again_after_a_kill(link: Link) {
         let found = again.iter().find(|again| again.payload == publish.payload);
         let found = found.unwrap_or_else(|| panic!("{publish:?} is not in {again:?}"));
         assert!(found.dup, "[MQTT-3.3.1-1] {found:?}");
-        // At QoS 1 the identifier may be another after a crash (docs/adr/0006): it is not written
+        // At QoS 1 the identifier may be another after a crash (docs/choices.md): it is not written
         // down for each message, and a client cannot tell the difference.
         assert!(publish.qos == 1 || found.id == publish.id, "{publish:?} came as {found:?}");
     }

@@ -225,7 +225,7 @@ fn their_size_has_a_limit(link: Link) {
 }
 
 /// At QoS 0 nobody can be told: the message is delivered, and the topic has no retained message any
-/// more, because the old one is not its last value (docs/adr/0006).
+/// more, because the old one is not its last value (docs/choices.md).
 fn beyond_a_limit_at_qos_0(link: Link) {
     let scene = Scene::alone(link, Settings::new().tables("[retained]\npayload_max = \"1KiB\""));
     let mut client = scene.connect("a");

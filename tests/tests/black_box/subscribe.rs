@@ -56,7 +56,7 @@ fn effective_when_acknowledged(link: Link) {
     }
 }
 
-/// [MQTT-3.3.4-2]: one copy, at the highest QoS (docs/adr/0006).
+/// [MQTT-3.3.4-2]: one copy, at the highest QoS (docs/choices.md).
 fn overlapping_filters_deliver_at_the_highest_qos(link: Link) {
     let scene = Scene::shared(link);
     let mut client = scene.connect("a");

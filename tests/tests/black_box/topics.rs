@@ -107,7 +107,7 @@ fn nothing_is_normalized(link: Link) {
 }
 
 /// [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.8.2-1], [MQTT-4.8.2-2]: a malformed
-/// packet, not a refused subscription (docs/adr/0006).
+/// packet, not a refused subscription (docs/choices.md).
 fn filters_that_are_not_allowed(link: Link) {
     let scene = Scene::shared(link);
     for filter in [
