@@ -128,6 +128,8 @@ pub struct Counters {
     pub messages_delivered: [u64; 3],
     /// Messages sent again with DUP 1.
     pub messages_resent: u64,
+    /// Messages sent with a Topic Alias in place of their topic.
+    pub messages_aliased: u64,
     /// Messages that a client got and refused: PUBACK or PUBREC with a Reason Code of 0x80 or more.
     pub messages_refused: u64,
     /// Messages that went into the log.
@@ -192,6 +194,7 @@ impl AddAssign<&Self> for Counters {
         self.bytes_received += other.bytes_received;
         self.bytes_sent += other.bytes_sent;
         self.messages_resent += other.messages_resent;
+        self.messages_aliased += other.messages_aliased;
         self.messages_refused += other.messages_refused;
         self.messages_stored += other.messages_stored;
         self.messages_unmatched += other.messages_unmatched;

@@ -37,6 +37,7 @@ fn main() {
             qos: publish.qos,
             retain: false,
             topic: publish.topic.as_bytes(),
+            topic_alias: None,
             packet_id: publish.packet_id,
             message_expiry_interval_s: None,
             subscription_ids: &[],

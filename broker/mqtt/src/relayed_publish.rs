@@ -16,8 +16,11 @@ pub struct RelayedPublish<'a> {
     pub qos: QoS,
     /// Whether it is retained.
     pub retain: bool,
-    /// A valid Topic Name; as it comes from another PUBLISH, at most 65,535 bytes.
+    /// A valid Topic Name; as it comes from another PUBLISH, at most 65,535 bytes. Empty beside an
+    /// alias that stands for it.
     pub topic: &'a [u8],
+    /// Stands for the topic from now on, or instead of it; not for versions before 5.
+    pub topic_alias: Option<u16>,
     /// Present if and only if the QoS is above 0. [MQTT-2.2.1-2]
     pub packet_id: Option<PacketId>,
     /// Seconds for which the message is worth delivering; `None`: for ever.
@@ -77,6 +80,7 @@ impl RelayedPublish<'_> {
 
 impl Section for RelayedPublish<'_> {
     fn put<S: Sink>(&self, sink: &mut S) {
+        put_option(self.topic_alias.map(Property::TopicAlias), sink);
         put_option(self.message_expiry_interval_s.map(Property::MessageExpiryInterval), sink);
         SubscriptionIds::List(self.subscription_ids).put(sink);
         self.forwarded.put(sink);
@@ -84,8 +88,9 @@ impl Section for RelayedPublish<'_> {
 
     fn section_len(&self) -> usize {
         let expiry_len = if self.message_expiry_interval_s.is_some() { 5 } else { 0 };
+        let alias_len = if self.topic_alias.is_some() { 3 } else { 0 };
         let id_len = |&id: &u32| 1 + variable_byte_integer_len(id);
         let ids_len: usize = self.subscription_ids.iter().map(id_len).sum();
-        expiry_len + ids_len + self.forwarded.encoded_len()
+        expiry_len + alias_len + ids_len + self.forwarded.encoded_len()
     }
 }

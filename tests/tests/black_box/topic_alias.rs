@@ -1,6 +1,8 @@
 //! Topic Aliases, in both directions.
 
-use flotilla_tests::{Connect, Link, Property, Publish, Scene, v5_links};
+use std::collections::HashMap;
+
+use flotilla_tests::{Connect, Link, Property, Publish, Scene, Settings, v5_links};
 
 v5_links! {
     an_alias_stands_for_its_topic,
@@ -9,6 +11,8 @@ v5_links! {
     every_alias_up_to_the_maximum,
     broker_sends_no_alias_unasked,
     broker_stays_within_the_maximum,
+    broker_uses_aliases_where_they_save_bytes,
+    an_alias_makes_no_packet_too_large,
 }
 
 fn aliased(topic: &str, payload: &str, alias: u16) -> Publish {
@@ -100,31 +104,112 @@ fn broker_sends_no_alias_unasked(link: Link) {
     }
 }
 
-/// [MQTT-3.1.2-26], [MQTT-3.3.2-11]: a client that follows the aliases finds every topic.
-fn broker_stays_within_the_maximum(link: Link) {
-    let scene = Scene::shared(link);
-    let connect = Connect::new(scene.id("a")).with(Property::TopicAliasMaximum(2));
-    let (mut client, _, _) = scene.connect_with(&connect);
-    client.subscribe(&scene.topic("#"), 0);
-    let mut known = [String::new(), String::new()];
-    for number in [1, 2, 3, 1, 2, 3, 3, 2, 1] {
-        let topic = scene.topic(&number.to_string());
-        client.publish(&topic, "x", 0);
-        let publish = client.take();
+/// A client that follows the aliases that the broker sets.
+struct Reader {
+    aliases_max: u16,
+    known: HashMap<u16, String>,
+    /// Messages that came without a topic.
+    saved: u32,
+}
+
+impl Reader {
+    fn new(aliases_max: u16) -> Self {
+        Self { aliases_max, known: HashMap::new(), saved: 0 }
+    }
+
+    /// The topic of a message, wherever it stands.
+    #[track_caller]
+    fn topic(&mut self, publish: &Publish) -> String {
         let alias = publish.properties.iter().find_map(|property| match property {
-            Property::TopicAlias(alias) => Some(usize::from(*alias)),
+            Property::TopicAlias(alias) => Some(*alias),
             _ => None,
         });
-        let found = match alias {
-            None => publish.topic,
-            Some(alias) => {
-                assert!((1..=2).contains(&alias), "alias {alias}");
-                if !publish.topic.is_empty() {
-                    known[alias - 1] = publish.topic;
-                }
-                known[alias - 1].clone()
-            }
-        };
-        assert_eq!(found, topic);
+        let Some(alias) = alias else { return publish.topic.clone() };
+        assert!((1..=self.aliases_max).contains(&alias), "alias {alias}");
+        if publish.topic.is_empty() {
+            self.saved += 1;
+        } else {
+            self.known.insert(alias, publish.topic.clone());
+        }
+        self.known.get(&alias).expect("[MQTT-3.3.2-7] an alias was set before").clone()
+    }
+}
+
+/// [MQTT-3.1.2-26], [MQTT-3.3.2-11]: a client that follows the aliases finds every topic, whatever
+/// the QoS.
+fn broker_stays_within_the_maximum(link: Link) {
+    let scene = Scene::shared(link);
+    for aliases_max in [1, 2, 1_000] {
+        let name = format!("a{aliases_max}");
+        let connect = Connect::new(scene.id(&name)).with(Property::TopicAliasMaximum(aliases_max));
+        let (mut client, _, _) = scene.connect_with(&connect);
+        client.subscribe(&scene.topic("#"), 2);
+        let mut reader = Reader::new(aliases_max);
+        let numbers = [1, 2, 3, 1, 2, 3, 3, 2, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3];
+        for (at, number) in numbers.into_iter().enumerate() {
+            let topic = scene.topic(&number.to_string());
+            client.publish(&topic, "x", (at % 3) as u8);
+            let publish = client.take();
+            assert_eq!(reader.topic(&publish), topic);
+        }
+        assert!(reader.saved >= 3, "{} of 19 saved at {aliases_max}", reader.saved);
+    }
+}
+
+/// Where a topic comes again the alias takes its place; on the next connection all begins anew, for
+/// what is sent again, too ([MQTT-3.3.2-7]).
+fn broker_uses_aliases_where_they_save_bytes(link: Link) {
+    let scene = Scene::alone(link, Settings::new());
+    let connect = Connect::persistent(scene.id("a")).with(Property::TopicAliasMaximum(10));
+    let mut publisher = scene.connect("publisher");
+    let long = "a/topic/of/some/length";
+    let mut client = scene.connect_with(&connect).0;
+    client.subscribe("#", 1);
+    for _ in 0..2 {
+        let mut reader = Reader::new(10);
+        for _ in 0..10 {
+            publisher.publish(long, "x", 1);
+        }
+        let got: Vec<Publish> = (0..10).map(|_| client.await_publish()).collect();
+        got.iter().for_each(|publish| assert_eq!(reader.topic(publish), long));
+        assert_eq!(reader.saved, 8, "once without, once to set it");
+        // Two remain unacknowledged.
+        got[..8].iter().for_each(|publish| client.acknowledge(publish));
+        client.ping();
+        client.cut();
+        client = scene.connect_with(&connect).0;
+        let mut reader = Reader::new(10);
+        for _ in 0..2 {
+            let again = client.take();
+            assert!(again.dup, "{again:?}");
+            assert_eq!(reader.topic(&again), long);
+        }
+        client.ping();
+        client.cut();
+        client = scene.connect_with(&connect).0;
+    }
+    // Three bytes are what an alias costs.
+    let mut reader = Reader::new(10);
+    for _ in 0..4 {
+        publisher.publish("a/b", "x", 0);
+        assert_eq!(reader.topic(&client.take()), "a/b");
+    }
+    assert_eq!(reader.saved, 0);
+    scene.broker().await_metric("flotilla_messages_aliased_total", &[], |count| count == 16.0);
+}
+
+/// [MQTT-3.1.2-24]: setting an alias makes a packet larger, not too large.
+fn an_alias_makes_no_packet_too_large(link: Link) {
+    let scene = Scene::shared(link);
+    let topic = scene.topic("long/enough");
+    let plain = Publish::new(&topic, "x").bytes(link.version).len() as u32;
+    let connect = Connect::new(scene.id("a"))
+        .with(Property::TopicAliasMaximum(10))
+        .with(Property::MaximumPacketSize(plain + 2));
+    let (mut client, _, _) = scene.connect_with(&connect);
+    client.subscribe(&topic, 0);
+    for _ in 0..3 {
+        client.publish(&topic, "x", 0);
+        assert_eq!(client.take().properties, []);
     }
 }

@@ -10,6 +10,7 @@ use crate::connection::negotiated::Negotiated;
 use crate::connection::outbox::Outbox;
 use crate::connection::owed::{Acknowledgement, Due, Owed};
 use crate::connection::refusal::Refusal;
+use crate::connection::shorthand::Shorthand;
 use crate::connection::{exchange, leave, publish, subscribe};
 use crate::id::{ConnectionKey, SessionKey};
 use crate::session::Session;
@@ -25,6 +26,8 @@ pub(crate) struct Connected {
     /// What CONNACK will say; `None`: it has left. Most connections are older than that.
     pub(crate) welcome: Option<Box<Welcome>>,
     pub(crate) aliases: Aliases,
+    /// Topic Aliases towards the client, if it takes any.
+    pub(crate) shorthand: Option<Box<Shorthand>>,
     /// The enhanced authentication by which it came, if by any.
     pub(crate) enhanced: Option<Box<Enhanced>>,
     pub(crate) owed: Owed,
@@ -60,6 +63,8 @@ impl Connected {
             negotiated,
             welcome: Some(Box::new(welcome)),
             aliases: Aliases::default(),
+            shorthand: (negotiated.topic_aliases_max > 0)
+                .then(|| Box::new(Shorthand::new(negotiated.topic_aliases_max))),
             enhanced,
             owed: Owed::default(),
             is_owed_much: false,

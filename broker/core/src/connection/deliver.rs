@@ -4,7 +4,9 @@ use flotilla_mqtt::{PacketId, PacketType, QoS, RelayedPublish, Version};
 
 use crate::connection::connected::Connected;
 use crate::connection::exchange;
+use crate::connection::negotiated::Negotiated;
 use crate::connection::outbox::Outbox;
+use crate::connection::shorthand::{Form, Shorthand};
 use crate::counters::DropReason;
 use crate::durability::Class;
 use crate::limits::Limits;
@@ -61,7 +63,7 @@ pub(crate) fn pump(
 pub(crate) fn push_qos0(
     message: &Message,
     terms: &Terms,
-    connected: &Connected,
+    connected: &mut Connected,
     outbox: &mut Outbox,
     frames: Option<&mut Frames>,
     desk: &mut Desk,
@@ -74,7 +76,9 @@ pub(crate) fn push_qos0(
         desk.counters.drop_deliveries(DropReason::Expired, 1);
         return;
     }
-    let is_alike = terms.ids == Ids::None && connected.negotiated.packet_size_max == u32::MAX;
+    let is_alike = terms.ids == Ids::None
+        && connected.negotiated.packet_size_max == u32::MAX
+        && connected.shorthand.is_none();
     let Some(frames) = frames.filter(|_| is_alike) else {
         if is_too_large(message, terms, connected, desk) {
             desk.counters.drop_deliveries(DropReason::TooLarge, 1);
@@ -143,7 +147,7 @@ impl Header {
 fn send_new(
     waiting: Waiting,
     session: &mut Session,
-    connected: &Connected,
+    connected: &mut Connected,
     outbox: &mut Outbox,
     desk: &mut Desk,
     out: &mut Turn,
@@ -186,11 +190,15 @@ pub(crate) fn push_publish(
     message: &Message,
     terms: &Terms,
     header: Header,
-    connected: &Connected,
+    connected: &mut Connected,
     outbox: &mut Outbox,
     desk: &mut Desk,
 ) {
-    publish(message, terms, header, desk.now.unix_ms)
+    let mut publish = publish(message, terms, header, desk.now.unix_ms);
+    if let Some(shorthand) = &mut connected.shorthand {
+        abbreviate(&mut publish, shorthand, &connected.negotiated, desk);
+    }
+    publish
         .encode(connected.negotiated.version, desk.buffer(outbox))
         .expect("it came in a packet of this size");
     outbox.count(PacketType::Publish, &mut desk.counters);
@@ -200,6 +208,31 @@ pub(crate) fn push_publish(
         desk.counters.messages_delivered[terms.qos as usize] += 1;
     }
     desk.touch(connected.key, outbox);
+}
+
+/// Sends a Topic Alias along with the topic, or instead of it, where that saves bytes.
+fn abbreviate(
+    publish: &mut RelayedPublish<'_>,
+    shorthand: &mut Shorthand,
+    negotiated: &Negotiated,
+    desk: &mut Desk,
+) {
+    match shorthand.form(publish.topic) {
+        Form::Whole => {}
+        Form::Alias(alias) => {
+            (publish.topic, publish.topic_alias) = (&[], Some(alias));
+            desk.counters.messages_aliased += 1;
+        }
+        Form::Setting(alias) => {
+            publish.topic_alias = Some(alias);
+            // [MQTT-3.1.2-24]: with the alias it is larger, once.
+            if publish.encoded_len(negotiated.version) > negotiated.packet_size_max as usize {
+                publish.topic_alias = None;
+            } else {
+                shorthand.set(alias, publish.topic);
+            }
+        }
+    }
 }
 
 fn publish<'a>(
@@ -214,6 +247,7 @@ fn publish<'a>(
         qos: terms.qos,
         retain: terms.retain,
         topic,
+        topic_alias: None,
         packet_id: header.packet_id,
         message_expiry_interval_s: message.expiry_interval_left_s(unix_ms),
         subscription_ids: terms.ids.as_slice(),

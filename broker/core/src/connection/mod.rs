@@ -24,6 +24,7 @@ pub(crate) mod outbox;
 pub(crate) mod owed;
 pub(crate) mod publish;
 pub(crate) mod refusal;
+pub(crate) mod shorthand;
 pub(crate) mod subscribe;
 
 use authenticate::AwaitAuth;

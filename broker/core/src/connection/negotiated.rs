@@ -15,6 +15,8 @@ pub(crate) struct Negotiated {
     pub(crate) packet_size_max: u32,
     /// Milliseconds of silence after which the connection is closed; `None`: any ([MQTT-3.1.2-22]).
     pub(crate) silence_ms_max: Option<u32>,
+    /// Topic Aliases that may be set towards the client ([MQTT-3.1.2-26]); 0: none.
+    pub(crate) topic_aliases_max: u16,
     /// Whether the client can be told why: by a Reason Code in an acknowledgement, by DISCONNECT.
     pub(crate) can_be_told: bool,
     /// Whether it wants to read why ([MQTT-3.1.2-29]).
@@ -29,6 +31,7 @@ impl Negotiated {
             send_quota: connect.receive_maximum.min(limits.inflight_max),
             packet_size_max: connect.maximum_packet_size.unwrap_or(u32::MAX),
             silence_ms_max: (keep_alive_s > 0).then(|| u32::from(keep_alive_s) * 1500),
+            topic_aliases_max: connect.topic_alias_maximum.min(limits.topic_aliases_max),
             can_be_told: connect.version == Version::V5,
             wants_reasons: wants_reasons(connect),
         }

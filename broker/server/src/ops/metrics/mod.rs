@@ -245,6 +245,11 @@ fn messages(report: &Report) {
         core.messages_resent,
     );
     count(
+        "flotilla_messages_aliased_total",
+        "Messages sent with a Topic Alias in place of their topic.",
+        core.messages_aliased,
+    );
+    count(
         "flotilla_messages_refused_total",
         "Messages that a subscriber got and refused with a Reason Code.",
         core.messages_refused,
