@@ -13,6 +13,7 @@ pub mod limits;
 pub mod mail;
 pub mod message;
 pub mod notice;
+mod rare;
 pub mod record;
 pub mod router;
 pub mod session;

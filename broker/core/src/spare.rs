@@ -2,7 +2,7 @@
 
 /// Bytes of all of them.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
-/// A larger one is not kept.
+/// A larger one is not kept, nor is one that is smaller than a new one.
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Of a new one: some acknowledgements, or a message.
 const NEW_BUFFER_BYTES: usize = 256;
@@ -18,7 +18,8 @@ pub(crate) struct Spare {
 impl Spare {
     pub(crate) fn put(&mut self, mut buffer: Vec<u8>) {
         let bytes = buffer.capacity();
-        if bytes <= BUFFER_BYTES_MAX && self.bytes + bytes <= BYTES_MAX {
+        let is_fit = (NEW_BUFFER_BYTES..=BUFFER_BYTES_MAX).contains(&bytes);
+        if is_fit && self.bytes + bytes <= BYTES_MAX {
             buffer.clear();
             self.bytes += bytes;
             self.buffers.push(buffer);
@@ -49,6 +50,7 @@ mod tests {
     fn keeps_no_more_than_it_may() {
         let (mut spare, mut other) = (Spare::default(), Spare::default());
         other.put(Vec::with_capacity(BUFFER_BYTES_MAX + 1));
+        other.put(Vec::with_capacity(NEW_BUFFER_BYTES - 1));
         assert!(other.buffers.is_empty());
         other.put(vec![1; 1000]);
         spare.take_over(&mut other);

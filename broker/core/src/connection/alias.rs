@@ -3,11 +3,13 @@
 use flotilla_mqtt::ReasonCode;
 
 use crate::connection::refusal::Refusal;
+use crate::rare::Rare;
 
 /// Alias to Topic Name; ends with the connection ([MQTT-3.3.2-7]).
 #[derive(Debug, Default)]
 pub(crate) struct Aliases {
-    topics: Vec<Option<Box<str>>>,
+    /// Of most connections there are none.
+    topics: Rare<Vec<Option<Box<str>>>>,
 }
 
 impl Aliases {
@@ -30,13 +32,15 @@ impl Aliases {
         }
         let at = usize::from(alias - 1);
         if !topic.is_empty() {
-            if self.topics.len() <= at {
-                self.topics.resize(at + 1, None);
+            let topics = self.topics.need();
+            if topics.len() <= at {
+                topics.resize(at + 1, None);
             }
-            self.topics[at] = Some(topic.into());
+            topics[at] = Some(topic.into());
             return Ok(topic);
         }
-        self.topics.get(at).and_then(Option::as_deref).ok_or_else(|| {
+        let topics = self.topics.get().map_or(&[][..], Vec::as_slice);
+        topics.get(at).and_then(Option::as_deref).ok_or_else(|| {
             Refusal::new(
                 ReasonCode::ProtocolError,
                 "a PUBLISH has no topic and a Topic Alias that was never set",

@@ -33,6 +33,9 @@ pub(crate) struct Connected {
     pub(crate) owed: Owed,
     /// Whether it is not read because it is owed so much.
     pub(crate) is_owed_much: bool,
+    /// Whether it has a timer for Keep Alive; else the one for CONNECT, which rings sooner, goes on as
+    /// that.
+    pub(crate) is_watched: bool,
     /// QoS 1 and 2 messages from the client that are not acknowledged ([MQTT-3.3.4-7]).
     pub(crate) unacknowledged: u16,
     /// Monotonic milliseconds.
@@ -68,6 +71,7 @@ impl Connected {
             enhanced,
             owed: Owed::default(),
             is_owed_much: false,
+            is_watched: false,
             unacknowledged: 0,
             last_received_ms: monotonic_ms,
         }

@@ -6,11 +6,18 @@ use flotilla_mqtt::{PacketId, ReasonCode};
 
 use crate::durability::{Class, Reached};
 use crate::id::Ticket;
+use crate::rare::Rare;
 
 /// What the broker owes one client, in the order in which it was asked ([MQTT-4.6.0-2],
 /// [MQTT-4.6.0-3]). Nothing overtakes what waits.
 #[derive(Debug, Default)]
 pub(crate) struct Owed {
+    /// Of a client that publishes nothing durable there is nothing.
+    waiting: Rare<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
     queue: VecDeque<(Due, Acknowledgement)>,
     /// Of a SUBSCRIBE, among these.
     subacks: usize,
@@ -73,30 +80,31 @@ impl Acknowledgement {
 
 impl Owed {
     pub(crate) fn push(&mut self, due: Due, acknowledgement: Acknowledgement) {
-        self.subacks += usize::from(matches!(acknowledgement, Acknowledgement::Suback(..)));
-        self.owed_bytes += acknowledgement.bytes();
-        self.queue.push_back((due, acknowledgement));
+        let waiting = self.waiting.need();
+        waiting.subacks += usize::from(matches!(acknowledgement, Acknowledgement::Suback(..)));
+        waiting.owed_bytes += acknowledgement.bytes();
+        waiting.queue.push_back((due, acknowledgement));
     }
 
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.waiting.get().is_none_or(|waiting| waiting.queue.is_empty())
     }
 
     /// What waits, bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.owed_bytes
+        self.waiting.get().map_or(0, |waiting| waiting.owed_bytes)
     }
 
     /// Whether a SUBACK waits. Messages could leave before it (section 3.8.4), but few clients
     /// expect them.
     pub(crate) fn has_suback(&self) -> bool {
-        self.subacks > 0
+        self.waiting.get().is_some_and(|waiting| waiting.subacks > 0)
     }
 
     /// The session's record is in this batch.
     pub(crate) fn recorded_in(&mut self, ticket: Ticket, class: Class) {
-        for (due, _) in &mut self.queue {
+        for (due, _) in self.waiting.get_mut().into_iter().flat_map(|waiting| &mut waiting.queue) {
             if *due == Due::Recorded {
                 *due = Due::Stored(ticket, class);
             }
@@ -105,7 +113,8 @@ impl Owed {
 
     /// The next one that may leave now.
     pub(crate) fn pop(&mut self, reached: Reached) -> Option<Acknowledgement> {
-        let &(due, _) = self.queue.front()?;
+        let waiting = self.waiting.get_mut()?;
+        let &(due, _) = waiting.queue.front()?;
         let is_due = match due {
             Due::Now => true,
             Due::Stored(ticket, class) => reached.has(ticket, class),
@@ -114,13 +123,13 @@ impl Owed {
         if !is_due {
             return None;
         }
-        let (_, acknowledgement) = self.queue.pop_front()?;
-        self.owed_bytes -= acknowledgement.bytes();
+        let (_, acknowledgement) = waiting.queue.pop_front()?;
+        waiting.owed_bytes -= acknowledgement.bytes();
         if let Acknowledgement::Suback(..) = acknowledgement {
-            self.subacks -= 1;
-            if self.queue.is_empty() {
+            waiting.subacks -= 1;
+            if waiting.queue.is_empty() {
                 // Most clients subscribe once, and many of these publish nothing.
-                self.queue = VecDeque::new();
+                self.waiting.drop();
             }
         }
         Some(acknowledgement)

@@ -13,6 +13,7 @@ use crate::durability::{Class, Reached};
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, SubscriberKey, Ticket};
 
 use crate::message::Message;
+use crate::rare::Rare;
 use crate::record::{SessionRecord, Start, StoredSession, SubscriptionRecord};
 use crate::router::Subscriber;
 use crate::session::inbound::Inbound;
@@ -53,13 +54,20 @@ pub struct Session {
     pub(crate) is_cursor_listed: bool,
     /// Whether the shard looks at the cursor now and then.
     pub(crate) is_idle_listed: bool,
-    /// Of how many messages that cleaning took from it the client was told, since the broker
-    /// started. (Or had no need to be: they went before the session began.)
-    pub(crate) told_overtaken: u64,
-    /// How many of these the disk still counts.
-    pub(crate) clear_overtaken: u64,
+    /// Seldom does cleaning take anything from a session.
+    overtaken: Rare<Overtaken>,
     /// It has ended, and other members of its groups get what it has not had.
     pub(crate) dissolving: Option<Box<Dissolving>>,
+}
+
+/// Messages that cleaning took from a session.
+#[derive(Debug, Default)]
+struct Overtaken {
+    /// Of how many the client was told, since the broker started. (Or had no need to be: they went
+    /// before the session began.)
+    told: u64,
+    /// How many of these the disk still counts.
+    to_clear: u64,
 }
 
 /// Where the session's connection is.
@@ -103,8 +111,7 @@ impl Session {
             timer_due_ms: None,
             is_cursor_listed: false,
             is_idle_listed: false,
-            told_overtaken: 0,
-            clear_overtaken: 0,
+            overtaken: Rare::default(),
             dissolving: None,
         }
     }
@@ -194,14 +201,29 @@ impl Session {
     /// Of how many messages that cleaning took from it the client does not know. `overtaken`: of
     /// how many the home shard knows.
     pub(crate) fn untold(&self, overtaken: u64) -> u64 {
-        overtaken.saturating_sub(self.told_overtaken)
+        overtaken.saturating_sub(self.overtaken.get().map_or(0, |overtaken| overtaken.told))
     }
 
     /// CONNACK says so. The disk forgets it with the next record: if that is lost, the client is
     /// told again.
     pub(crate) fn tell_overtaken(&mut self, messages: u64) {
-        self.told_overtaken += messages;
-        self.clear_overtaken += messages;
+        if messages > 0 {
+            let overtaken = self.overtaken.need();
+            overtaken.told += messages;
+            overtaken.to_clear += messages;
+        }
+    }
+
+    /// The session begins when so many were taken from others of its name.
+    pub(crate) fn begin_after(&mut self, overtaken: u64) {
+        if overtaken > 0 {
+            self.overtaken.need().told = overtaken;
+        }
+    }
+
+    /// Of how many the client was told and the disk has not forgotten it.
+    pub(crate) fn take_told(&mut self) -> u64 {
+        self.overtaken.get_mut().map_or(0, |overtaken| std::mem::take(&mut overtaken.to_clear))
     }
 
     /// Queues a page of the log.

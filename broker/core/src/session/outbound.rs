@@ -23,6 +23,7 @@ use flotilla_mqtt::{PacketId, QoS};
 use crate::id::{GroupKey, Position, Ticket};
 use crate::limits::Limits;
 use crate::message::Message;
+use crate::rare::Rare;
 use crate::record::{OutboundRecord, StoredSession};
 use crate::session::in_flight::{Acknowledged, InFlight, Resend, State, Stored};
 use crate::session::packet_ids::PacketIds;
@@ -40,21 +41,21 @@ pub(crate) struct Outbound {
     /// Ascending positions, which is the order of sending ([MQTT-4.4.0-1]).
     in_flight: VecDeque<InFlight>,
     /// How many of these were sent on this connection: they use up the send quota.
-    on_wire: usize,
+    on_wire: u32,
     packet_ids: PacketIds,
     feed: Feed,
     /// Everything in the log below is done unless it is in flight.
     frontier: Position,
     /// QoS 2 messages that are done while their record is still stored: it goes when the cursor
     /// has passed it, so that a restart does not take them for unsent.
-    finished: BTreeSet<Position>,
+    finished: Rare<BTreeSet<Position>>,
     /// Messages done since the cursor was written.
-    done_since_cursor: usize,
+    done_since_cursor: u32,
     cursor_written: Position,
     /// After a crash: messages below may have been sent before, without a trace.
     maybe_sent_below: Position,
-    /// Pages asked for so far.
-    requests: u64,
+    /// Pages asked for so far; the last one is on its way if one is.
+    requests: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +63,7 @@ enum Feed {
     /// Every commit is offered; what is below `from` was read from the log already.
     Memory { from: Position },
     /// Read on from `read_from`; messages below `skipped_to` were offered and not taken.
-    /// `reading`: the number of the request that is on its way.
-    Log { read_from: Position, skipped_to: Position, reading: Option<u64> },
+    Log { read_from: Position, skipped_to: Position, is_reading: bool },
 }
 
 impl Outbound {
@@ -78,7 +78,7 @@ impl Outbound {
             packet_ids: PacketIds::after(PacketId::MAX),
             feed: Feed::Memory { from },
             frontier: from,
-            finished: BTreeSet::new(),
+            finished: Rare::default(),
             done_since_cursor: 0,
             cursor_written: from,
             maybe_sent_below: Position::ZERO,
@@ -93,7 +93,7 @@ impl Outbound {
         let unacknowledged = &record.unacknowledged;
         let mut this = Self::new(cursor);
         this.frontier = record.sent_up_to.max(cursor);
-        this.feed = Feed::Log { read_from: cursor, skipped_to: cursor, reading: None };
+        this.feed = Feed::Log { read_from: cursor, skipped_to: cursor, is_reading: false };
         this.maybe_sent_below = maybe_sent_below;
         let mut in_flight = Vec::new();
         let released = |record: &OutboundRecord| match record.released {
@@ -106,7 +106,7 @@ impl Outbound {
                 in_flight.push((record.packet_id, record.position, released(record)));
             } else {
                 // The identifier was used again, so this one was done before the crash.
-                this.finished.insert(record.position);
+                this.finished.need().insert(record.position);
             }
         }
         for &(packet_id, position) in unacknowledged {
@@ -165,7 +165,7 @@ impl Outbound {
             Feed::Memory { from } if position < *from => {}
             Feed::Memory { .. } if is_full => {
                 let skipped_to = position.plus(1);
-                self.feed = Feed::Log { read_from: position, skipped_to, reading: None };
+                self.feed = Feed::Log { read_from: position, skipped_to, is_reading: false };
             }
             Feed::Memory { .. } => {
                 let source = Source::Log(position);
@@ -202,7 +202,7 @@ impl Outbound {
     pub(crate) fn give_back(&mut self, position: Position) -> bool {
         let found = self.in_flight.binary_search_by_key(&Some(position), InFlight::position);
         let Ok(at) = found else {
-            return position >= self.frontier && !self.finished.contains(&position);
+            return position >= self.frontier && !self.is_finished(position);
         };
         let InFlight { state, was_sent, .. } = self.in_flight[at];
         let may_go = !was_sent || state == State::Sent(QoS::AtLeastOnce);
@@ -224,7 +224,7 @@ impl Outbound {
             (entry.message, entry.terms) = (None, None);
         }
         self.on_wire = 0;
-        self.feed = Feed::Log { read_from: cursor, skipped_to: cursor, reading: None };
+        self.feed = Feed::Log { read_from: cursor, skipped_to: cursor, is_reading: false };
         lost
     }
 
@@ -251,7 +251,7 @@ impl Outbound {
 
     /// The next message to send, if the quota allows one ([MQTT-4.9.0-2]).
     pub(crate) fn next(&mut self, quota: usize, finished_max: usize) -> Option<Waiting> {
-        if self.on_wire >= quota || self.finished.len() > finished_max {
+        if self.on_wire as usize >= quota || self.finished() > finished_max {
             return None;
         }
         let waiting = self.waiting.pop_front()?;
@@ -308,7 +308,7 @@ impl Outbound {
 
     /// Counts a message that needs no acknowledgement.
     pub(crate) fn skip(&mut self) {
-        self.done_since_cursor += 1;
+        self.done_since_cursor = self.done_since_cursor.saturating_add(1);
     }
 
     /// A message that was in flight cannot be sent any more: it is done. Says whether it is a QoS 2
@@ -319,7 +319,7 @@ impl Outbound {
         let (state, position) = (entry.state, entry.position());
         self.remove(at);
         let position = position.filter(|_| state == State::Sent(QoS::ExactlyOnce))?;
-        self.finished.insert(position);
+        self.finished.need().insert(position);
         Some(position)
     }
 
@@ -372,7 +372,7 @@ impl Outbound {
             (State::Sent(QoS::ExactlyOnce), true) => {
                 let position = entry.position();
                 self.remove(at);
-                self.finished.extend(position);
+                self.finish(position);
                 Acknowledged::Refused(position)
             }
             (State::Sent(QoS::ExactlyOnce), false) => {
@@ -392,7 +392,7 @@ impl Outbound {
             Some(at) if self.in_flight[at].state == State::Released => {
                 let position = self.in_flight[at].position();
                 self.remove(at);
-                self.finished.extend(position);
+                self.finish(position);
                 Acknowledged::Done
             }
             _ => Acknowledged::Unknown,
@@ -413,7 +413,7 @@ impl Outbound {
     /// Whether so much is done that the cursor should be written now: always if nothing more leaves
     /// before.
     pub(crate) fn is_cursor_behind(&self, lag_max: usize, finished_max: usize) -> bool {
-        self.done_since_cursor >= lag_max || self.finished.len() > finished_max
+        self.done_since_cursor as usize >= lag_max || self.finished() > finished_max
     }
 
     /// The cursor to write, with the QoS 2 records it has passed; `None`: it has not moved.
@@ -424,9 +424,11 @@ impl Outbound {
             return None;
         }
         self.cursor_written = cursor;
-        let above = self.finished.split_off(&cursor);
-        let passed = std::mem::replace(&mut self.finished, above);
-        Some((cursor, passed.into_iter().collect()))
+        let passed = self.finished.get_mut().map(|finished| {
+            let above = finished.split_off(&cursor);
+            std::mem::replace(finished, above).into_iter().collect()
+        });
+        Some((cursor, passed.unwrap_or_default()))
     }
 
     /// QoS 1 messages that were sent and not acknowledged.
@@ -457,7 +459,7 @@ impl Outbound {
 
     /// Messages that wait, their bytes, and how many are on the wire.
     pub(crate) fn waits(&self) -> (usize, usize, usize) {
-        (self.waiting.len(), self.waiting_bytes, self.on_wire)
+        (self.waiting.len(), self.waiting_bytes, self.on_wire as usize)
     }
 
     /// Messages of these that never left.
@@ -492,6 +494,20 @@ impl Outbound {
         packet_id
     }
 
+    fn finish(&mut self, position: Option<Position>) {
+        if let Some(position) = position {
+            self.finished.need().insert(position);
+        }
+    }
+
+    fn is_finished(&self, position: Position) -> bool {
+        self.finished.get().is_some_and(|finished| finished.contains(&position))
+    }
+
+    fn finished(&self) -> usize {
+        self.finished.get().map_or(0, BTreeSet::len)
+    }
+
     fn find(&self, packet_id: PacketId) -> Option<usize> {
         // Clients acknowledge in order, so it is nearly always the first.
         self.in_flight.iter().position(|entry| entry.packet_id == packet_id)
@@ -499,7 +515,7 @@ impl Outbound {
 
     fn remove(&mut self, at: usize) {
         let entry = self.in_flight.remove(at).expect("the caller found it there");
-        self.on_wire -= usize::from(entry.is_on_wire);
-        self.done_since_cursor += 1;
+        self.on_wire -= u32::from(entry.is_on_wire);
+        self.done_since_cursor = self.done_since_cursor.saturating_add(1);
     }
 }

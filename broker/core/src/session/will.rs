@@ -7,12 +7,13 @@ use crate::time::Now;
 /// A Will that has not been published yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Will {
-    record: WillRecord,
+    /// Boxed: most sessions have none.
+    record: Box<WillRecord>,
 }
 
 impl Will {
     pub(crate) fn new(record: WillRecord) -> Self {
-        Self { record }
+        Self { record: Box::new(record) }
     }
 
     pub(crate) fn record(&self) -> &WillRecord {

@@ -14,6 +14,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::id::{ClientId, ConnectionKey, ShardId};
+use crate::rare::Rare;
 
 /// The entries of the identifiers that have their home in this shard.
 #[derive(Debug, Default)]
@@ -27,9 +28,14 @@ struct Entry {
     owner: ShardId,
     /// Whether it is on its way there.
     is_moving: bool,
-    /// Further claims; seldom is there one.
-    #[expect(clippy::box_collection, reason = "there is an entry for each session")]
-    claims: Option<Box<VecDeque<(ShardId, ConnectionKey)>>>,
+    trouble: Rare<Trouble>,
+}
+
+/// What few sessions have.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Further claims.
+    claims: VecDeque<(ShardId, ConnectionKey)>,
     /// Messages that cleaning took from the session. It only grows: how many of these the client
     /// was told of is in the session, which travels.
     overtaken: u64,
@@ -66,14 +72,15 @@ impl Directory {
 
     /// A stored session was taken up here.
     pub(crate) fn recover(&mut self, client_id: ClientId, owner: ShardId, overtaken: u64) {
-        let entry = Entry { owner, is_moving: false, claims: None, overtaken };
+        let mut entry = Entry { owner, is_moving: false, trouble: Rare::default() };
+        entry.overtake(overtaken);
         self.entries.insert(client_id, entry);
     }
 
     /// Cleaning took messages from a session; false: it is no more.
     pub(crate) fn overtake(&mut self, client_id: &ClientId, messages: u64) -> bool {
         let entry = self.entries.get_mut(client_id);
-        entry.map(|entry| entry.overtaken += messages).is_some()
+        entry.map(|entry| entry.overtake(messages)).is_some()
     }
 
     pub(crate) fn claim(
@@ -84,15 +91,15 @@ impl Directory {
     ) -> Decision {
         match self.entries.get_mut(client_id) {
             None => {
-                let entry = Entry { owner: shard, is_moving: true, claims: None, overtaken: 0 };
+                let entry = Entry { owner: shard, is_moving: true, trouble: Rare::default() };
                 self.entries.insert(client_id.clone(), entry);
                 Decision::Grant
             }
             Some(entry) if entry.is_moving => {
-                entry.claims.get_or_insert_default().push_back((shard, connection));
+                entry.trouble.need().claims.push_back((shard, connection));
                 Decision::Wait
             }
-            Some(entry) => Decision::Surrender(entry.move_to(shard), entry.overtaken),
+            Some(entry) => Decision::Surrender(entry.move_to(shard), entry.overtaken()),
         }
     }
 
@@ -105,8 +112,8 @@ impl Directory {
         connection: ConnectionKey,
     ) {
         let entry = self.entries.get_mut(client_id);
-        if let Some(claims) = entry.and_then(|entry| entry.claims.as_mut()) {
-            claims.retain(|claim| *claim != (shard, connection));
+        if let Some(trouble) = entry.and_then(|entry| entry.trouble.get_mut()) {
+            trouble.claims.retain(|claim| *claim != (shard, connection));
         }
     }
 
@@ -114,13 +121,14 @@ impl Directory {
     pub(crate) fn settle(&mut self, client_id: &ClientId) -> Option<Next> {
         let entry = self.entries.get_mut(client_id)?;
         entry.is_moving = false;
-        let next = entry.claims.as_mut()?.pop_front();
-        if next.is_none() {
-            entry.claims = None;
+        let trouble = entry.trouble.get_mut()?;
+        let (next, overtaken) = (trouble.claims.pop_front(), trouble.overtaken);
+        if next.is_none() && overtaken == 0 {
+            entry.trouble.drop();
         }
         let (shard, connection) = next?;
         let owner = entry.move_to(shard);
-        Some(Next { owner, shard, connection, overtaken: entry.overtaken })
+        Some(Next { owner, shard, connection, overtaken })
     }
 
     /// The owner's session is no more.
@@ -133,6 +141,16 @@ impl Directory {
 }
 
 impl Entry {
+    fn overtake(&mut self, messages: u64) {
+        if messages > 0 {
+            self.trouble.need().overtaken += messages;
+        }
+    }
+
+    fn overtaken(&self) -> u64 {
+        self.trouble.get().map_or(0, |trouble| trouble.overtaken)
+    }
+
     /// Gives the former owner.
     fn move_to(&mut self, shard: ShardId) -> ShardId {
         self.is_moving = true;

@@ -203,7 +203,7 @@ impl Shard {
     /// end is as durable as it must be; until then whoever claims the identifier waits here, also
     /// when another session has begun and ended since.
     pub(super) fn tell_home(&mut self, client_id: ClientId, out: &mut Turn) {
-        if !self.by_client.contains_key(&client_id) && !self.ending.contains_key(&client_id) {
+        if self.sessions.find(&client_id).is_none() && !self.ending.contains_key(&client_id) {
             let (home, shard) = (client_id.home(self.desk.shards), self.desk.id);
             self.desk.mail(home, Mail::Ended { client_id, shard }, out);
         }
@@ -213,7 +213,6 @@ impl Shard {
     /// given to another.
     pub(super) fn discard_session(&mut self, key: SessionKey, out: &mut Turn) {
         let Some(session) = self.sessions.remove(key) else { return };
-        self.by_client.remove(&session.client_id);
         self.desk.counters.sessions_disconnected -= 1;
         self.desk.counters.subscriptions -= session.subscriptions.len() as u64;
         let unsent = session.outbound.unsent() as u64;

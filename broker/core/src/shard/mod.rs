@@ -15,6 +15,7 @@ mod overdue;
 mod overtaken;
 mod records;
 mod retaining;
+mod sessions;
 mod sharing;
 pub(crate) mod steps;
 mod subscribing;
@@ -41,6 +42,7 @@ use crate::shard::desk::Desk;
 use crate::shard::directory::Directory;
 use crate::shard::ending::Ending;
 use crate::shard::fanout::Scratch;
+use crate::shard::sessions::Sessions;
 use crate::shard::steps::{PublishStep, RouterAccess, Step};
 use crate::shard::timers::Timer;
 use crate::time::Now;
@@ -56,9 +58,7 @@ const TIMERS_A_TURN_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct Shard {
     connections: SlotMap<ConnectionKey, Connection>,
-    sessions: SlotMap<SessionKey, Box<Session>>,
-    /// The sessions that this shard owns.
-    by_client: HashMap<ClientId, SessionKey>,
+    sessions: Sessions,
     directory: Directory,
     desk: Desk,
     scratch: Scratch,
@@ -84,8 +84,7 @@ impl Shard {
         }
         Self {
             connections: SlotMap::with_key(),
-            sessions: SlotMap::with_key(),
-            by_client: HashMap::new(),
+            sessions: Sessions::default(),
             directory: Directory::default(),
             desk,
             scratch: Scratch::default(),
@@ -119,7 +118,6 @@ impl Shard {
         self.desk.counters.subscriptions += session.subscriptions.len() as u64;
         let is_stale = session.record.is_stale;
         let key = self.sessions.insert(Box::new(session));
-        self.by_client.insert(client_id, key);
         let session = &mut self.sessions[key];
         if !session.subscriptions.is_empty() {
             let shard = self.desk.id;
@@ -254,7 +252,7 @@ impl Shard {
     /// client does not wait for messages that cannot come.
     pub fn replay_failed(&mut self, session: SessionKey, now: Now, out: &mut Turn) {
         self.desk.now = now;
-        let connection = self.sessions.get(session).and_then(|session| session.connection());
+        let connection = self.sessions.get(session).and_then(Session::connection);
         if let Some(connection) = connection {
             let reason = "the broker cannot read the log";
             self.end(connection, Ending::told(ReasonCode::UnspecifiedError, reason), out);

@@ -34,7 +34,7 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Limits { connect_timeout_ms, connack_timeout_ms, .. } = *self.desk.limits;
         let connack_timeout_ms = connect_timeout_ms + connack_timeout_ms;
-        let (negotiated, reason_code, timeout_ms) = match &connection.phase {
+        let (negotiated, reason_code, timeout_ms) = match &mut connection.phase {
             Phase::AwaitConnect => (None, ReasonCode::Success, connect_timeout_ms),
             Phase::AwaitAuth(waiting) => {
                 let negotiated = Some(waiting.request.negotiated);
@@ -50,7 +50,10 @@ impl Shard {
             Phase::Connected(connected) => {
                 let session = self.sessions.get(connected.session);
                 if session.is_some_and(|session| session.connection() == Some(key)) {
-                    return;
+                    if std::mem::replace(&mut connected.is_watched, true) {
+                        return;
+                    }
+                    return self.check_keep_alive(key, out);
                 }
                 (Some(connected.negotiated), ReasonCode::ServerUnavailable, connack_timeout_ms)
             }

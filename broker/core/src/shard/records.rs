@@ -34,7 +34,7 @@ impl Shard {
             }
             let record = session.next_record(self.desk.ticket, class);
             out.batch.writes.push(Write::PutSession(Box::new(record)));
-            let told = std::mem::take(&mut session.clear_overtaken);
+            let told = session.take_told();
             if told > 0 {
                 out.batch.writes.push(Write::ClearOvertaken(session.client_id.clone(), told));
             }

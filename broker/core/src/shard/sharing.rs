@@ -9,9 +9,9 @@ use crate::id::{ConnectionKey, GroupKey, SessionKey};
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::router::{GroupMatch, Router, Subscriber};
-use crate::session::Session;
 use crate::shard::Shard;
 use crate::shard::fanout::{Receivers, mail_delivery};
+use crate::shard::sessions::Sessions;
 use crate::shard::steps::Step;
 use crate::turn::{Append, Target, Turn};
 
@@ -128,7 +128,7 @@ impl Shard {
 
 /// Whether a session of this shard keeps up, and why not.
 fn has_room(
-    sessions: &SlotMap<SessionKey, Box<Session>>,
+    sessions: &Sessions,
     connections: &SlotMap<ConnectionKey, Connection>,
     session: SessionKey,
     message: &Message,

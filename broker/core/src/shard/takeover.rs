@@ -77,7 +77,7 @@ impl Shard {
     /// Gives a session away once all that was written of it is as durable as it must be.
     pub(super) fn surrender(&mut self, claimant: Claimant, out: &mut Turn) {
         let client_id = claimant.client_id.clone();
-        if let Some(&key) = self.by_client.get(&client_id) {
+        if let Some(key) = self.sessions.find(&client_id) {
             let session = &self.sessions[key];
             if let Link::Up(old) | Link::Opening(old) = session.link {
                 self.desk.counters.takeovers += 1;
@@ -92,7 +92,7 @@ impl Shard {
                 }
             }
         }
-        let Some(&key) = self.by_client.get(&client_id) else {
+        let Some(key) = self.sessions.find(&client_id) else {
             if self.ending.contains_key(&client_id) {
                 // Session Present 0 is a promise: the old one must not come back.
                 let class = self.desk.durability.of_ends();
@@ -113,7 +113,6 @@ impl Shard {
             self.desk.wait(class, Waiter::Claimant(claimant));
             return;
         }
-        self.by_client.remove(&client_id);
         self.desk.counters.sessions_disconnected -= 1;
         self.desk.counters.subscriptions -= session.subscriptions.len() as u64;
         let session = self.sessions.remove(key);
@@ -178,9 +177,8 @@ impl Shard {
             let interval_s = request.expiry_interval_s;
             let mut session = Session::new(client_id.clone(), interval_s, self.desk.log_end);
             // What went before it was from another session of this name.
-            session.told_overtaken = overtaken;
+            session.begin_after(overtaken);
             let session_key = self.sessions.insert(Box::new(session));
-            self.by_client.insert(client_id.clone(), session_key);
             self.desk.counters.sessions_disconnected += 1;
             session_key
         });
@@ -238,9 +236,7 @@ impl Shard {
         session.is_cursor_listed = false;
         session.is_idle_listed = false;
         session.timer_due_ms = None;
-        let client_id = session.client_id.clone();
         let key = self.sessions.insert(session);
-        self.by_client.insert(client_id, key);
         self.desk.step(Step::Relocate(key));
         key
     }
@@ -251,6 +247,7 @@ impl Shard {
         let Link::Opening(key) = session.link else { return };
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.is_paused = false;
+        let connect_due_ms = connection.opened_ms + self.desk.limits.connect_timeout_ms;
         let Some((connected, outbox)) = connection.connected() else { return };
         let welcome = connected.welcome.take().expect("CONNACK leaves once");
         out.resumed.push(key);
@@ -268,7 +265,10 @@ impl Shard {
         if let Some(silence_ms_max) = connected.negotiated.silence_ms_max {
             connected.last_received_ms = desk.now.monotonic_ms;
             let due_ms = desk.now.monotonic_ms + u64::from(silence_ms_max);
-            desk.timers.set(desk.now, due_ms, Timer::KeepAlive(key));
+            if due_ms < connect_due_ms || connect_due_ms <= desk.now.monotonic_ms {
+                connected.is_watched = true;
+                desk.timers.set(desk.now, due_ms, Timer::KeepAlive(key));
+            }
         }
         for packet_id in session.outbound.resume() {
             exchange::push_pubrel(packet_id, ReasonCode::Success, connected, outbox, desk);

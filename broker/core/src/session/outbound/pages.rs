@@ -13,7 +13,7 @@ impl Outbound {
     /// The page to ask for, when few messages are left to send: number, first position, and the
     /// positions that are wanted whatever the filters say.
     pub(crate) fn ask(&mut self, limits: &Limits) -> Option<(u64, Position, Vec<Position>)> {
-        let Feed::Log { read_from, reading: reading @ None, .. } = &mut self.feed else {
+        let Feed::Log { read_from, is_reading: is_reading @ false, .. } = &mut self.feed else {
             return None;
         };
         if self.waiting.len() > limits.page_messages_max / 4
@@ -21,17 +21,17 @@ impl Outbound {
         {
             return None;
         }
-        self.requests += 1;
-        *reading = Some(self.requests);
+        self.requests = self.requests.wrapping_add(1);
+        *is_reading = true;
         let unsent = self.in_flight.iter().filter(|entry| entry.must_be_sent());
         let positions = unsent.filter_map(InFlight::position).filter(|p| p >= read_from);
-        Some((self.requests, *read_from, positions.collect()))
+        Some((u64::from(self.requests), *read_from, positions.collect()))
     }
 
     /// The filters changed: what is being read with the old ones does not count.
     pub(crate) fn discard_page(&mut self) {
-        if let Feed::Log { reading, .. } = &mut self.feed {
-            *reading = None;
+        if let Feed::Log { is_reading, .. } = &mut self.feed {
+            *is_reading = false;
         }
     }
 
@@ -42,8 +42,8 @@ impl Outbound {
         page: Page,
         mut terms_of: impl FnMut(&Message, Position) -> Option<Terms>,
     ) {
-        let Feed::Log { read_from, skipped_to, reading } = self.feed else { return };
-        if reading != Some(page.number) {
+        let Feed::Log { read_from, skipped_to, is_reading } = self.feed else { return };
+        if !is_reading || page.number != u64::from(self.requests) {
             return;
         }
         let mut found = Vec::new();
@@ -56,7 +56,7 @@ impl Outbound {
                     Some(self.in_flight[at].terms(terms, &message))
                 }
                 Ok(_) => None,
-                Err(_) if position < self.frontier || self.finished.contains(&position) => None,
+                Err(_) if position < self.frontier || self.is_finished(position) => None,
                 Err(_) => terms_of(&message, position).filter(|it| it.qos > QoS::AtMostOnce),
             };
             if let Some(terms) = terms {
@@ -73,7 +73,7 @@ impl Outbound {
         self.feed = if page.reached_end && page.next >= skipped_to {
             Feed::Memory { from: page.next }
         } else {
-            Feed::Log { read_from: page.next, skipped_to, reading: None }
+            Feed::Log { read_from: page.next, skipped_to, is_reading: false }
         };
     }
 }
