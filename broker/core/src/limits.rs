@@ -29,7 +29,9 @@ pub struct Limits {
     pub expiry_max_s: u32,
     /// QoS 1 and 2 messages that wait in memory for a session that is not persistent.
     pub queue_messages_max: usize,
-    /// Bytes of these messages, for each session; one that waits for several counts for each.
+    /// Bytes of these messages, for each session; one that waits for several counts for each. Both
+    /// limits give way to the retained messages that one filter finds: these are in memory anyway,
+    /// and each takes 56 bytes more while it waits.
     pub queue_bytes_max: usize,
     /// Cap on what is sent unacknowledged, whatever the client's Receive Maximum.
     pub inflight_max: u16,
@@ -71,6 +73,13 @@ pub struct Limits {
     pub retained_payload_max: usize,
     /// Bytes of all retained messages, in memory.
     pub retained_bytes_max: usize,
+}
+
+/// What may wait in memory for a session that is not persistent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Default for Limits {
@@ -117,6 +126,11 @@ impl Limits {
             return Some(ReasonCode::NotAuthorized);
         }
         self.has_too_many_levels(topic).then_some(ReasonCode::TopicNameInvalid)
+    }
+
+    /// [`Limits::queue_messages_max`] and [`Limits::queue_bytes_max`].
+    pub(crate) fn queue(&self) -> Room {
+        Room { messages: self.queue_messages_max, bytes: self.queue_bytes_max }
     }
 
     /// Whether a Topic Name or Topic Filter has more levels than [`Limits::topic_levels_max`].

@@ -21,7 +21,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use flotilla_mqtt::{PacketId, QoS};
 
 use crate::id::{GroupKey, Position, Ticket};
-use crate::limits::Limits;
+use crate::limits::{Limits, Room};
 use crate::message::Message;
 use crate::rare::Rare;
 use crate::record::{OutboundRecord, StoredSession};
@@ -132,10 +132,9 @@ impl Outbound {
     }
 
     /// Whether one more message may wait in memory for a session without a log.
-    pub(crate) fn has_room(&self, message: &Message, limits: &Limits) -> bool {
+    pub(crate) fn has_room(&self, message: &Message, room: Room) -> bool {
         let bytes = self.waiting_bytes + message.as_bytes().len();
-        self.waiting.is_empty()
-            || (self.waiting.len() < limits.queue_messages_max && bytes <= limits.queue_bytes_max)
+        self.waiting.is_empty() || (self.waiting.len() < room.messages && bytes <= room.bytes)
     }
 
     /// A message that is not in the log. `group`: as whose member the session gets it.

@@ -229,7 +229,7 @@ impl Shard {
             if terms.qos == QoS::AtMostOnce {
                 let frames = Some(&mut self.scratch.frames).filter(|_| !is_one);
                 deliver::push_qos0(message, &terms, connected, outbox, frames, desk);
-            } else if session.outbound.has_room(message, &desk.limits) {
+            } else if session.outbound.has_room(message, desk.limits.queue()) {
                 session.outbound.offer(message.clone(), terms, group);
                 deliver::pump(session, connected, outbox, desk, out);
             } else {

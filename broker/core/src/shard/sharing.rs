@@ -140,6 +140,7 @@ fn has_room(
     let outbox = &connection.ok_or(DropReason::Offline)?.outbox;
     let outbound = &session.outbound;
     let is_full = outbox.backlog_bytes() > limits.unsent_bytes_max
-        || (qos > QoS::AtMostOnce && !(outbound.keeps_up() && outbound.has_room(message, limits)));
+        || (qos > QoS::AtMostOnce
+            && !(outbound.keeps_up() && outbound.has_room(message, limits.queue())));
     if is_full { Err(DropReason::QueueFull) } else { Ok(()) }
 }

@@ -6,7 +6,7 @@ use crate::connection::deliver;
 use crate::connection::owed::{Acknowledgement, Due};
 use crate::counters::DropReason;
 use crate::id::{ClientId, SessionKey};
-use crate::limits::Limits;
+use crate::limits::{Limits, Room};
 use crate::message::{Message, MessageParts, has_room_for_share};
 use crate::router::Router;
 use crate::shard::Shard;
@@ -21,6 +21,7 @@ impl Shard {
         let key = *session.subscriber.get_or_insert_with(|| router.add(subscriber));
         let mut reason_codes = Vec::with_capacity(step.filters.len());
         let (mut retained, mut expired) = (Vec::new(), Vec::new());
+        let mut room = self.desk.limits.queue();
         for (filter, options) in &step.filters {
             let known = session.subscriptions.get(filter).copied();
             let is_full = known.is_none()
@@ -57,6 +58,9 @@ impl Shard {
                 reason_codes.push(ReasonCode::QuotaExceeded);
                 continue;
             }
+            room.messages = room.messages.max(found.len());
+            let bytes = found.iter().map(|(message, _)| message.as_bytes().len());
+            room.bytes = room.bytes.max(bytes.sum());
             retained.append(&mut found);
             let unwritten = SubscribedFrom::Unwritten(out.batch.appends.len() as u64);
             // [MQTT-3.8.4-3]: replaced without a gap, so it starts where it started. But what came at
@@ -87,7 +91,7 @@ impl Shard {
         };
         self.owe(step.connection, due, Acknowledgement::Suback(step.packet_id, reason_codes));
         for (message, terms) in retained {
-            self.deliver_retained(step.session, &message, terms, out);
+            self.deliver_retained(step.session, &message, terms, room, out);
         }
         self.pump(step.session, out);
     }
@@ -108,6 +112,7 @@ impl Shard {
         key: SessionKey,
         message: &Message,
         terms: Terms,
+        room: Room,
         out: &mut Turn,
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
@@ -118,7 +123,7 @@ impl Shard {
             let targets = vec![(self.desk.id, vec![target])];
             out.batch.appends.push(Append { message, targets });
             self.desk.counters.messages_stored += 1;
-        } else if session.outbound.has_room(message, &self.desk.limits) {
+        } else if session.outbound.has_room(message, room) {
             // There may be many: they leave as the socket takes them, whatever their QoS.
             session.outbound.offer(message.clone(), terms, None);
         } else {

@@ -1,10 +1,12 @@
 //! What waits in memory has an end, in bytes too.
 
-use crate::bench::dialogue::{CONNACK, RESUMED, clean, id, persistent, publish, send, subscribe};
+use crate::bench::dialogue::{
+    CONNACK, RESUMED, clean, id, persistent, publish, send, subscribe, subscribe_with,
+};
 use crate::bench::{Bench, Wire};
 use flotilla_core::counters::DropReason;
 use flotilla_core::limits::Limits;
-use flotilla_mqtt::{Packet, QoS};
+use flotilla_mqtt::{Packet, QoS, Requested, SubscriptionOptions};
 
 /// Payload of each message, bytes.
 const PAYLOAD: usize = 10_000;
@@ -161,6 +163,34 @@ fn retained_messages_are_bounded_in_bytes() {
     // Nobody can be told: the topic's last value is not the retained one any more.
     assert_eq!(keep(&mut b, "2", &longer, 0, QoS::AtMostOnce), "");
     assert_eq!(b.router.retained_messages(), 2);
+}
+
+#[test]
+fn a_subscriber_gets_all_retained_messages_however_short_its_queue_is() {
+    for (queue_messages_max, queue_bytes_max) in [(3, 1 << 20), (1 << 20, 3 * MESSAGE)] {
+        let limits = Limits { queue_messages_max, queue_bytes_max, ..Limits::default() };
+        let mut b = Bench::with_limits(1, Limits { inflight_max: 1, ..limits });
+        let p = clean(&mut b, "p");
+        let payload = "x".repeat(PAYLOAD);
+        for topic in 0..20 {
+            let topic = topic.to_string();
+            let mut keep = publish(&topic, &payload, QoS::AtLeastOnce, 1);
+            keep.retain = true;
+            b.send(p, &Packet::Publish(keep));
+        }
+        let s = clean(&mut b, "s");
+        subscribe(&mut b, s, "+", QoS::AtMostOnce);
+        let got = (0..20).filter(|_| b.next(s).starts_with("PUBLISH")).count();
+        let dropped = |b: &Bench| b.shards[0].counters().dropped[DropReason::QueueFull as usize];
+        assert_eq!((got, dropped(&b)), (20, 0));
+        // But not more than once: how often it subscribes is up to the client.
+        let t = clean(&mut b, "t");
+        subscribe(&mut b, t, "+", QoS::AtLeastOnce);
+        let waiting = sum(&b, "waiting_bytes");
+        let options = SubscriptionOptions::new(QoS::AtLeastOnce);
+        subscribe_with(&mut b, t, None, &[Requested { filter: "+", options }]);
+        assert!(sum(&b, "waiting_bytes") <= waiting + MESSAGE);
+    }
 }
 
 #[test]

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use super::World;
 
+/// No more topics than these are published to.
+const TOPICS_MAX: usize = 32;
+
 impl World {
     /// Looks at every shard.
     pub(super) fn watch(&self) {
@@ -24,15 +27,19 @@ impl World {
                 assert!(session.subscriptions <= limits.subscriptions_max, "{name}: subscriptions");
                 // What is retained and sent at QoS 0 waits beside what comes from the log. One message may be larger than what is left of a limit.
                 let message = limits.packet_size_max as usize;
+                // All retained messages that one filter finds may wait.
+                let retained = limits.retained_messages_max.min(TOPICS_MAX);
+                let queue_messages_max = limits.queue_messages_max.max(retained);
+                let queue_bytes_max = limits.queue_bytes_max.max(retained * message);
                 let (waiting_max, bytes_max) = match session.is_durable {
                     true => (
                         limits.tail_messages_max.max(limits.page_messages_max * 5 / 4)
-                            + limits.queue_messages_max,
+                            + queue_messages_max,
                         limits.tail_bytes_max.max(limits.page_bytes_max * 5 / 4)
-                            + limits.queue_bytes_max
+                            + queue_bytes_max
                             + message,
                     ),
-                    false => (limits.queue_messages_max, limits.queue_bytes_max + message),
+                    false => (queue_messages_max, queue_bytes_max + message),
                 };
                 let (waiting, bytes) = (session.waiting, session.waiting_bytes);
                 assert!(
