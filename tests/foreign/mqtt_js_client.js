@@ -1,4 +1,4 @@
-// MQTT.js against the broker: every QoS, wildcards, sessions that wait.
+// MQTT.js against the broker: every QoS, wildcards, sessions that wait, what MQTT 5 added.
 //
 //     NODE_PATH=… node mqtt_js_client.js HOST PORT CA 3.1.1|5
 //
@@ -54,9 +54,11 @@ class Client {
     })
     client.mqtt.on('error', (error) => fail(`${name}: ${error.message}`))
     client.mqtt.on('message', (topic, payload, packet) => {
+      // In the packet the topic is empty where an alias stands for it.
+      const message = { ...packet, topic }
       const waiter = client.waiters.shift()
-      if (waiter) waiter(packet)
-      else client.waiting.push(packet)
+      if (waiter) waiter(message)
+      else client.waiting.push(message)
     })
     const connack = new Promise((resolve) => client.mqtt.once('connect', resolve))
     client.sessionPresent = (await within(connack, 'CONNACK')).sessionPresent
@@ -171,10 +173,58 @@ async function aWill(prefix) {
   await mortal.mqtt.endAsync(true)
 }
 
+async function featuresOfMqtt5(prefix) {
+  // Topic Aliases both ways: the client finds the topic where the broker leaves it out.
+  const reader = await Client.connect('reader', {
+    properties: { sessionExpiryInterval: 0, topicAliasMaximum: 5, receiveMaximum: 10 },
+  })
+  const writer = await Client.connect('writer', { autoAssignTopicAlias: true })
+  let withoutTopic = 0
+  reader.mqtt.on('packetreceive', (packet) => {
+    if (packet.cmd === 'publish' && packet.topic === '') withoutTopic++
+  })
+  await reader.subscribe(`${prefix}/long/topic/#`, 1, { properties: { subscriptionIdentifier: 9 } })
+  for (let number = 0; number < 6; number++) {
+    await writer.publish(`${prefix}/long/topic/1`, String(number), 1)
+    const packet = await reader.take()
+    check(packet.properties.subscriptionIdentifier === 9, 'no Subscription Identifier')
+    const got = [packet.topic, packet.payload.toString()]
+    check(String(got) === String([`${prefix}/long/topic/1`, number]), `[${got}] came`)
+  }
+  check(withoutTopic >= 1, 'the broker used no alias')
+  // A request with its answer.
+  await writer.subscribe(`${prefix}/answers`, 1)
+  await reader.subscribe(`${prefix}/ask`, 1)
+  const properties = {
+    responseTopic: `${prefix}/answers`,
+    correlationData: Buffer.from('42'),
+    messageExpiryInterval: 100,
+  }
+  await writer.publish(`${prefix}/ask`, 'what?', 1, { properties })
+  const asked = (await reader.take()).properties
+  check(asked.messageExpiryInterval >= 99, `Message Expiry: ${asked.messageExpiryInterval}`)
+  await reader.publish(asked.responseTopic, 'that', 1, {
+    properties: { correlationData: asked.correlationData },
+  })
+  const answer = (await writer.take()).properties
+  check(answer.correlationData.toString() === '42', 'Correlation Data changed')
+  // A group of two: each message to one of them.
+  for (const member of [reader, writer]) await member.subscribe(`$share/g/${prefix}/work`, 1)
+  for (let number = 0; number < 10; number++) await writer.publish(`${prefix}/work`, String(number), 1)
+  const numbers = []
+  for (const member of [reader, writer]) {
+    for (let count = 0; count < 5; count++) numbers.push(Number((await member.take()).payload))
+  }
+  check(new Set(numbers).size === 10, `a group got ${numbers}`)
+  await reader.disconnect()
+  await writer.disconnect()
+}
+
 async function main() {
   await everyQos(`mqtt-js-${version}/every`)
   await aSessionThatWaits(`mqtt-js-${version}/waits`)
   await aWill(`mqtt-js-${version}/will`)
+  if (isV5) await featuresOfMqtt5(`mqtt-js-${version}/features`)
 }
 
 main().catch((error) => fail(error.stack))

@@ -1,4 +1,4 @@
-"""paho-mqtt against the broker: every QoS, wildcards, sessions that wait.
+"""paho-mqtt against the broker: every QoS, wildcards, sessions that wait, what MQTT 5 added.
 
     python paho_client.py HOST PORT CA 3.1.1|5
 
@@ -157,6 +157,59 @@ def a_will(prefix):
     watcher.disconnect()
 
 
+def features_of_mqtt_5(prefix):
+    asker, service = Client("asker"), Client("service", persistent=True)
+    # A request with its answer; the service finds it by Subscription Identifier.
+    options = Properties(PacketTypes.SUBSCRIBE)
+    options.SubscriptionIdentifier = 7
+    service.mqtt.subscribe(f"{prefix}/ask", options=SubscribeOptions(1), properties=options)
+    service.wait(service.acks, "SUBACK")
+    asker.subscribe(f"{prefix}/answers/#", 1)
+    request = Properties(PacketTypes.PUBLISH)
+    request.ResponseTopic, request.CorrelationData = f"{prefix}/answers/1", b"42"
+    request.MessageExpiryInterval, request.PayloadFormatIndicator = 100, 1
+    asker.publish(f"{prefix}/ask", "what?", 1, properties=request)
+    asked = service.take().properties
+    check(asked.SubscriptionIdentifier == [7], f"Subscription Identifier: {asked}")
+    check(asked.ResponseTopic == f"{prefix}/answers/1", f"Response Topic: {asked}")
+    check(99 <= asked.MessageExpiryInterval <= 100, f"Message Expiry Interval: {asked}")
+    check(asked.PayloadFormatIndicator == 1, f"Payload Format Indicator: {asked}")
+    answer = Properties(PacketTypes.PUBLISH)
+    answer.CorrelationData = asked.CorrelationData
+    service.publish(asked.ResponseTopic, "that", 1, properties=answer)
+    check(asker.take().properties.CorrelationData == b"42", "Correlation Data changed")
+    # Topic Aliases to the broker: set, then used.
+    alias = Properties(PacketTypes.PUBLISH)
+    alias.TopicAlias = 1
+    asker.publish(f"{prefix}/ask", "sets", 1, properties=alias)
+    service.expect(f"{prefix}/ask", "sets", 1)
+    # A group of two: each message to one of them.
+    other = Client("other")
+    for member in (service, other):
+        member.subscribe(f"$share/group/{prefix}/work", 1)
+    for number in range(10):
+        asker.publish(f"{prefix}/work", str(number), 1)
+    got = sorted(int(member.take().payload) for member in (service, other) for _ in range(5))
+    check(got == list(range(10)), f"a group got {got}")
+    # Retain Handling 2: nothing at SUBSCRIBE.
+    asker.publish(f"{prefix}/kept", "retained", 1, retain=True)
+    other.subscribe(f"{prefix}/kept", 1, retainHandling=2)
+    asker.publish(f"{prefix}/kept", "live", 1)
+    other.expect(f"{prefix}/kept", "live", 1)
+    # The session ends with DISCONNECT that says so.
+    leave = Properties(PacketTypes.DISCONNECT)
+    leave.SessionExpiryInterval = 0
+    service.mqtt.disconnect(properties=leave)
+    service.wait(service.ends, "end of the connection")
+    service.mqtt.loop_stop()
+    service = Client("service", persistent=True)
+    check(not service.session_present, "a session outlives the DISCONNECT that ended it")
+    for client in (asker, service, other):
+        client.disconnect()
+
+
 every_qos(f"paho-{VERSION}/every")
 a_session_that_waits(f"paho-{VERSION}/waits")
 a_will(f"paho-{VERSION}/will")
+if IS_V5:
+    features_of_mqtt_5(f"paho-{VERSION}/features")

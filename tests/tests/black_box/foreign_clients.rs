@@ -175,6 +175,34 @@ mod mosquitto {
         assert_eq!(got.len(), 2, "{got:?}");
     }
 
+    /// What MQTT 5 added, as far as a command line can ask for it.
+    #[test]
+    fn features_of_mqtt_5() {
+        let mosquitto = Mosquitto::new("mqttv5");
+        let mut options = vec!["-t", "kept/x", "-m", "hello", "-q", "1", "-r"];
+        options.extend(["-D", "publish", "content-type", "text/plain"]);
+        options.extend(["-D", "publish", "response-topic", "answers/1"]);
+        options.extend(["-D", "publish", "correlation-data", "42"]);
+        options.extend(["-D", "publish", "user-property", "b", "1"]);
+        options.extend(["-D", "publish", "user-property", "a", "2"]);
+        options.extend(["-D", "publish", "message-expiry-interval", "100"]);
+        mosquitto.publish(&options);
+        let options = ["-t", "kept/+", "-q", "1", "-C", "1", "-W", "20"];
+        let id = ["-D", "subscribe", "subscription-identifier", "7"];
+        let mut command = mosquitto.command("mosquitto_sub", &["-F", "%C|%R|%D|%P|%S|%E|%p"]);
+        let output = finish(command.args(options).args(id), DEADLINE, HOW_TO_GET_IT);
+        let parts: Vec<&str> = output.trim().split('|').collect();
+        assert_eq!(parts[..5], ["text/plain", "answers/1", "42", "b:1 a:2", "7"], "{output}");
+        let left: u32 = parts[5].parse().expect("seconds");
+        assert!((90..=100).contains(&left), "{output}");
+        assert_eq!(parts[6], "hello");
+        // A group whose only member is away, with a session that stays.
+        mosquitto.persistent(&["-t", "$share/g/work/#", "-q", "1", "-E"]);
+        mosquitto.publish(&["-t", "work/1", "-m", "kept", "-q", "1"]);
+        let options = ["-t", "$share/g/work/#", "-q", "1", "-C", "1", "-W", "20"];
+        assert_eq!(mosquitto.persistent(&options), ["work/1 1 0 kept"]);
+    }
+
     fn a_session_that_waits(version: &'static str) {
         let mosquitto = Mosquitto::new(version);
         mosquitto.persistent(&["-t", "x/+/y", "-q", "2", "-E"]);

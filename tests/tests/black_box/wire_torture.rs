@@ -16,7 +16,8 @@ every_link! {
 /// A life of a client in one string of bytes; its messages go to `topic`.
 fn life(link: Link, client_id: &str, topic: &str) -> Vec<u8> {
     let version = link.version;
-    let will = Will::new(topic, "will").qos(1).with(Property::UserProperty(("k".into(), "v".into())));
+    let will =
+        Will::new(topic, "will").qos(1).with(Property::UserProperty(("k".into(), "v".into())));
     let connect = Connect { will: Some(will), ..Connect::new(client_id) }
         .login("user", "password")
         .keep_alive(60)
@@ -156,8 +157,7 @@ fn owed(done: usize) -> usize {
 fn play(client: &mut Client, topic: &str, steps: Range<usize>, is_again: bool) {
     let from = steps.start;
     for at in steps {
-        let dup =
-            |publish: Publish| if is_again && at == from { publish.dup() } else { publish };
+        let dup = |publish: Publish| if is_again && at == from { publish.dup() } else { publish };
         match STEPS[at] {
             SendTwice => {
                 let publish = dup(Publish::new(topic, "2").qos(2, 1));
