@@ -45,6 +45,8 @@ struct Running {
     started_in: Duration,
     tcp: SocketAddr,
     tls: SocketAddr,
+    ws: SocketAddr,
+    wss: SocketAddr,
     operations: SocketAddr,
 }
 
@@ -134,17 +136,23 @@ impl Broker {
 
     /// Where a transport listens, with what a client needs to trust it.
     pub fn endpoint(&self, transport: Transport) -> Endpoint {
-        match transport {
-            Transport::Tcp => Endpoint { address: self.running.tcp, ca: None, identity: None },
-            Transport::Tls => {
-                Endpoint { address: self.running.tls, ca: Some(self.ca()), identity: None }
-            }
-        }
+        let (address, is_encrypted, is_websocket) = match transport {
+            Transport::Tcp => (self.running.tcp, false, false),
+            Transport::Tls => (self.running.tls, true, false),
+            Transport::Ws => (self.running.ws, false, true),
+            Transport::Wss => (self.running.wss, true, true),
+        };
+        Endpoint { address, ca: is_encrypted.then(|| self.ca()), identity: None, is_websocket }
     }
 
     /// The TLS listener, for a client with a certificate, where `ca` signed the broker's.
     pub fn mutual_tls(&self, ca: &Path, identity: Option<Identity>) -> Endpoint {
-        Endpoint { address: self.running.tls, ca: Some(ca.to_owned()), identity }
+        Endpoint {
+            address: self.running.tls,
+            ca: Some(ca.to_owned()),
+            identity,
+            is_websocket: false,
+        }
     }
 
     /// The development authority that the broker made at its first start, PEM.
@@ -321,11 +329,13 @@ impl Running {
         let addresses = (|| {
             let tcp = find("listening on tcp://")?;
             let tls = find("listening on tls://")?;
+            let ws = find("listening on ws://")?;
+            let wss = find("listening on wss://")?;
             let operations = find("operations on http://")?;
             log.find("ready", until)?;
-            Some((tcp, tls, operations))
+            Some((tcp, tls, ws, wss, operations))
         })();
-        let Some((tcp, tls, operations)) = addresses else {
+        let Some((tcp, tls, ws, wss, operations)) = addresses else {
             let waits = threads::waits(&child);
             // Its log has ended, or it is too late.
             if log.has_ended() {
@@ -338,7 +348,7 @@ impl Running {
             panic!("the broker is not ready; its threads wait for:\n{waits}it said:\n{log}");
         };
         let started_in = started.elapsed();
-        Ok(Self { child, guard, log, started_in, tcp, tls, operations })
+        Ok(Self { child, guard, log, started_in, tcp, tls, ws, wss, operations })
     }
 
     fn stop(&mut self) {

@@ -27,6 +27,7 @@ mod scram;
 mod settings;
 mod socket;
 mod subscriber;
+pub mod websocket;
 
 pub use broker::{Broker, Ended, new_home};
 pub use certificates::Certificates;

@@ -37,6 +37,10 @@ pub enum Transport {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// WebSocket over TCP.
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
 }
 
 /// A version over a transport.
@@ -55,10 +59,18 @@ impl Link {
     pub const V311_TCP: Self = Self { version: Version::V311, transport: Transport::Tcp };
     /// MQTT 3.1.1 over TLS.
     pub const V311_TLS: Self = Self { version: Version::V311, transport: Transport::Tls };
+    /// MQTT 3.1.1 over WebSocket.
+    pub const V311_WS: Self = Self { version: Version::V311, transport: Transport::Ws };
+    /// MQTT 3.1.1 over WebSocket over TLS.
+    pub const V311_WSS: Self = Self { version: Version::V311, transport: Transport::Wss };
     /// MQTT 5 over TCP.
     pub const V5_TCP: Self = Self { version: Version::V5, transport: Transport::Tcp };
     /// MQTT 5 over TLS.
     pub const V5_TLS: Self = Self { version: Version::V5, transport: Transport::Tls };
+    /// MQTT 5 over WebSocket.
+    pub const V5_WS: Self = Self { version: Version::V5, transport: Transport::Ws };
+    /// MQTT 5 over WebSocket over TLS.
+    pub const V5_WSS: Self = Self { version: Version::V5, transport: Transport::Wss };
 
     /// What SUBACK says of a filter that was refused for this reason: MQTT 3.1.1 knows one
     /// failure, MQTT 3.1 none.
@@ -95,14 +107,22 @@ macro_rules! every_link {
             #[test]
             fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
             #[test]
+            fn v311_ws() { super::$scenario($crate::Link::V311_WS); }
+            #[test]
+            fn v311_wss() { super::$scenario($crate::Link::V311_WSS); }
+            #[test]
             fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
             #[test]
             fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
+            #[test]
+            fn v5_ws() { super::$scenario($crate::Link::V5_WS); }
+            #[test]
+            fn v5_wss() { super::$scenario($crate::Link::V5_WSS); }
         }
     )* };
 }
 
-/// Makes four tests of each scenario that MQTT 3.1 cannot play.
+/// Makes tests of each scenario that MQTT 3.1 cannot play.
 #[macro_export]
 macro_rules! newer_links {
     ($($scenario:ident),* $(,)?) => { $(
@@ -112,14 +132,22 @@ macro_rules! newer_links {
             #[test]
             fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
             #[test]
+            fn v311_ws() { super::$scenario($crate::Link::V311_WS); }
+            #[test]
+            fn v311_wss() { super::$scenario($crate::Link::V311_WSS); }
+            #[test]
             fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
             #[test]
             fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
+            #[test]
+            fn v5_ws() { super::$scenario($crate::Link::V5_WS); }
+            #[test]
+            fn v5_wss() { super::$scenario($crate::Link::V5_WSS); }
         }
     )* };
 }
 
-/// Makes two tests of each scenario that only MQTT 5 can play.
+/// Makes tests of each scenario that only MQTT 5 can play.
 #[macro_export]
 macro_rules! v5_links {
     ($($scenario:ident),* $(,)?) => { $(
@@ -128,11 +156,15 @@ macro_rules! v5_links {
             fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
             #[test]
             fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
+            #[test]
+            fn v5_ws() { super::$scenario($crate::Link::V5_WS); }
+            #[test]
+            fn v5_wss() { super::$scenario($crate::Link::V5_WSS); }
         }
     )* };
 }
 
-/// Makes two tests of each scenario that only MQTT 3.1.1 can play.
+/// Makes tests of each scenario that only MQTT 3.1.1 can play.
 #[macro_export]
 macro_rules! v311_links {
     ($($scenario:ident),* $(,)?) => { $(
@@ -141,6 +173,27 @@ macro_rules! v311_links {
             fn v311_tcp() { super::$scenario($crate::Link::V311_TCP); }
             #[test]
             fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
+            #[test]
+            fn v311_ws() { super::$scenario($crate::Link::V311_WS); }
+            #[test]
+            fn v311_wss() { super::$scenario($crate::Link::V311_WSS); }
+        }
+    )* };
+}
+
+/// Makes four tests of each scenario of a client that speaks no WebSocket.
+#[macro_export]
+macro_rules! stream_links {
+    ($($scenario:ident),* $(,)?) => { $(
+        mod $scenario {
+            #[test]
+            fn v311_tcp() { super::$scenario($crate::Link::V311_TCP); }
+            #[test]
+            fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
+            #[test]
+            fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
+            #[test]
+            fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
         }
     )* };
 }

@@ -77,12 +77,14 @@ impl Settings {
         shell
     }
 
-    /// The file: one TCP and one TLS listener, operations, all on free ports.
+    /// The file: a listener for each transport, operations, all on free ports.
     pub(crate) fn toml(&self, home: &Path) -> String {
         format!(
             "[node]\ndata = \"{}\"\n{}\n[[listener]]\nbind = \"tcp://127.0.0.1:0\"\n\n\
-             [[listener]]\nbind = \"tls://127.0.0.1:0\"\n{}\n[ops]\nbind = \
-             \"http://127.0.0.1:0\"\n{}\n{}",
+             [[listener]]\nbind = \"tls://127.0.0.1:0\"\n{}\n\
+             [[listener]]\nbind = \"ws://127.0.0.1:0\"\n\n\
+             [[listener]]\nbind = \"wss://127.0.0.1:0\"\n\n\
+             [ops]\nbind = \"http://127.0.0.1:0\"\n{}\n{}",
             self.data(home).display(),
             self.node,
             self.tls,

@@ -1,4 +1,4 @@
-//! A TCP or TLS connection whose reads and writes have a deadline.
+//! A connection, over whatever transport, whose reads and writes have a deadline.
 
 use std::{
     io::{self, Read, Write},
@@ -14,7 +14,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 
-use crate::DEADLINE;
+use crate::{
+    DEADLINE,
+    websocket::{REQUEST, WebSocket},
+};
 
 /// Where a listener is, with what a client needs to trust it.
 #[derive(Clone, Debug)]
@@ -25,6 +28,8 @@ pub struct Endpoint {
     pub ca: Option<PathBuf>,
     /// What the client shows.
     pub identity: Option<Identity>,
+    /// Whether packets go in the frames of a WebSocket.
+    pub is_websocket: bool,
 }
 
 /// A client certificate with its key, PEM files.
@@ -38,10 +43,14 @@ pub struct Identity {
 
 /// An open connection.
 #[derive(Debug)]
-pub enum Socket {
-    /// Plain.
+pub struct Socket {
+    stream: Stream,
+    websocket: Option<WebSocket>,
+}
+
+#[derive(Debug)]
+enum Stream {
     Tcp(TcpStream),
-    /// TLS.
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
@@ -49,26 +58,56 @@ impl Socket {
     /// Connects; the TLS handshake, if any, happens with the first read or write.
     ///
     /// # Errors
-    /// When nobody listens.
+    /// When nobody listens, or no WebSocket can be begun.
     ///
     /// # Panics
     /// When a certificate file is missing or broken.
     pub fn open(to: &Endpoint) -> io::Result<Self> {
+        let mut socket = Self::open_raw(to)?;
+        if to.is_websocket {
+            socket.write_raw(REQUEST)?;
+            let mut websocket = WebSocket::default();
+            let until = Instant::now() + DEADLINE;
+            let mut buffer = [0; 4096];
+            while !websocket.is_open(until)? {
+                let read = socket.read_raw(&mut buffer, until)?;
+                if read == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                websocket.take(&buffer[..read]);
+            }
+            socket.websocket = Some(websocket);
+        }
+        Ok(socket)
+    }
+
+    /// As [`Socket::open`], without the request for a WebSocket: what is sent and received are the
+    /// bytes below its frames.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    ///
+    /// # Panics
+    /// When a certificate file is missing or broken.
+    pub fn open_raw(to: &Endpoint) -> io::Result<Self> {
         let tcp = TcpStream::connect_timeout(&to.address, DEADLINE)?;
         tcp.set_nodelay(true)?;
         tcp.set_write_timeout(Some(DEADLINE))?;
-        let Some(ca) = &to.ca else { return Ok(Self::Tcp(tcp)) };
+        let Some(ca) = &to.ca else {
+            return Ok(Self { stream: Stream::Tcp(tcp), websocket: None });
+        };
         let name = ServerName::IpAddress(to.address.ip().into());
         let tls = ClientConnection::new(client_config(ca, to.identity.as_ref()), name)
             .map_err(io::Error::other)?;
-        Ok(Self::Tls(Box::new(StreamOwned::new(tls, tcp))))
+        let tls = Stream::Tls(Box::new(StreamOwned::new(tls, tcp)));
+        Ok(Self { stream: tls, websocket: None })
     }
 
     /// The plain connection below.
     pub fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Tcp(tcp) => tcp,
-            Self::Tls(tls) => &tls.sock,
+        match &self.stream {
+            Stream::Tcp(tcp) => tcp,
+            Stream::Tls(tls) => &tls.sock,
         }
     }
 
@@ -77,9 +116,19 @@ impl Socket {
     /// # Errors
     /// When the other side has closed, or does not read for [`DEADLINE`].
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Tcp(tcp) => tcp.write_all(bytes),
-            Self::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+        match &mut self.websocket {
+            Some(websocket) => {
+                let frames = websocket.frames(bytes);
+                self.write_raw(&frames)
+            }
+            None => self.write_raw(bytes),
+        }
+    }
+
+    fn write_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Tcp(tcp) => tcp.write_all(bytes),
+            Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
         }
     }
 
@@ -87,13 +136,31 @@ impl Socket {
     ///
     /// # Errors
     /// `TimedOut` at the deadline; any other says that the connection broke.
+    ///
+    /// # Panics
+    /// When a frame comes that a broker must not send.
     pub fn receive(&mut self, buffer: &mut [u8], until: Instant) -> io::Result<usize> {
+        loop {
+            if let Some(websocket) = &mut self.websocket
+                && let Some(read) = websocket.said(buffer)
+            {
+                return Ok(read);
+            }
+            let read = self.read_raw(buffer, until)?;
+            match &mut self.websocket {
+                Some(websocket) if read > 0 => websocket.take(&buffer[..read]),
+                _ => return Ok(read),
+            }
+        }
+    }
+
+    fn read_raw(&mut self, buffer: &mut [u8], until: Instant) -> io::Result<usize> {
         let left = until.saturating_duration_since(Instant::now());
         // 0 would mean "no timeout".
         self.tcp().set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-        let read = match self {
-            Self::Tcp(tcp) => tcp.read(buffer),
-            Self::Tls(tls) => tls.read(buffer),
+        let read = match &mut self.stream {
+            Stream::Tcp(tcp) => tcp.read(buffer),
+            Stream::Tls(tls) => tls.read(buffer),
         };
         match read {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

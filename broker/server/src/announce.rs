@@ -47,7 +47,10 @@ impl Broker {
             );
         }
         for ((listener, _), of_listener) in self.listeners.iter().zip(&settings.listeners) {
-            info!("try: {}", line_to_try(listener, of_listener, settings));
+            // For WebSockets the usual tool is a browser.
+            if !listener.bind.scheme.is_websocket() {
+                info!("try: {}", line_to_try(listener, of_listener, settings));
+            }
         }
         info!("ready after {} ms", self.shared.clock.elapsed().as_millis());
     }

@@ -170,8 +170,8 @@ mod tests {
             cli.unwrap().command,
             Some(Command::Serve(Serve { config: Some(_), .. }))
         ));
-        let wrong = Cli::try_parse_from(["flotilla", "--listen", "ws://127.0.0.1:1"]).unwrap_err();
+        let wrong = Cli::try_parse_from(["flotilla", "--listen", "udp://127.0.0.1:1"]).unwrap_err();
         assert_eq!(wrong.exit_code(), 2);
-        assert!(wrong.to_string().contains("no ws:// listener"), "{wrong}");
+        assert!(wrong.to_string().contains("none of tcp://"), "{wrong}");
     }
 }

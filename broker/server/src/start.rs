@@ -178,6 +178,7 @@ impl Broker {
             checker: Checker::start(files.passwords, usize::from(settings.workers).div_ceil(2))
                 .map_err(no_thread)?,
             handshake_time: Duration::from_millis(settings.limits.connect_timeout_ms),
+            request_bytes_max: settings.request_bytes_max,
             clock,
         });
         let mut workers = Vec::new();

@@ -124,6 +124,7 @@ fn tests_in(file: &str, text: &str) -> Vec<Test> {
     };
     let mut every = listed("every_link");
     every.extend(listed("newer_links"));
+    every.extend(listed("stream_links"));
     let (v5, v311) = (listed("v5_links"), listed("v311_links"));
     let mut tests = Vec::new();
     let mut module = String::new();

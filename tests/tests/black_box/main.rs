@@ -46,5 +46,6 @@ mod takeover;
 mod tidy;
 mod topic_alias;
 mod topics;
+mod websocket;
 mod will;
 mod wire_torture;

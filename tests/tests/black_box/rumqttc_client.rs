@@ -2,10 +2,10 @@
 
 use std::{fs, sync::Once, time::Duration};
 
-use flotilla_tests::{DEADLINE, Link, Scene, Transport, newer_links};
+use flotilla_tests::{DEADLINE, Link, Scene, Transport, stream_links};
 use rumqttc::{TlsConfiguration, Transport as Carrier};
 
-newer_links! { it_publishes_subscribes_and_comes_back }
+stream_links! { it_publishes_subscribes_and_comes_back }
 
 /// Clean Session 0, every QoS, a wildcard; away, while another publishes; back again.
 fn it_publishes_subscribes_and_comes_back(link: Link) {

@@ -15,6 +15,10 @@ pub(crate) enum Scheme {
     Tcp,
     /// MQTT on TLS.
     Tls,
+    /// MQTT in WebSockets.
+    Ws,
+    /// MQTT in WebSockets on TLS.
+    Wss,
 }
 
 impl Scheme {
@@ -22,15 +26,37 @@ impl Scheme {
         match self {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
         }
+    }
+
+    /// Whether it needs a certificate.
+    pub(crate) fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Whether connections begin with an HTTP request.
+    pub(crate) fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// The same with encryption.
+    pub(crate) fn encrypted(self) -> Self {
+        if self.is_websocket() { Self::Wss } else { Self::Tls }
     }
 }
 
+/// Where a WebSocket is when the address does not say.
+const PATH: &str = "/mqtt";
+
 /// Scheme, address, port of a listener. Port 0: the operating system chooses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bind {
     pub(crate) scheme: Scheme,
     pub(crate) address: SocketAddr,
+    /// Of a WebSocket: with its slash.
+    pub(crate) path: Option<Box<str>>,
 }
 
 impl FromStr for Bind {
@@ -43,25 +69,34 @@ impl FromStr for Bind {
         let scheme = match scheme {
             "tcp" => Scheme::Tcp,
             "tls" => Scheme::Tls,
-            "ws" | "wss" => {
-                return Err(format!(
-                    "`{text}`: this version of Flotilla has no {scheme}:// listener, only tcp:// \
-                     and tls://"
-                ));
-            }
+            "ws" => Scheme::Ws,
+            "wss" => Scheme::Wss,
             "mqtt" => return Err(format!("`{text}`: the scheme for MQTT on TCP is tcp://")),
             "mqtts" | "ssl" => {
                 return Err(format!("`{text}`: the scheme for MQTT on TLS is tls://"));
             }
-            _ => return Err(format!("`{text}`: the scheme is neither tcp:// nor tls://")),
+            _ => {
+                return Err(format!(
+                    "`{text}`: the scheme is none of tcp://, tls://, ws://, wss://"
+                ));
+            }
         };
-        Ok(Self { scheme, address: address(text, rest)? })
+        let (rest, path) = match rest.find('/') {
+            Some(at) if scheme.is_websocket() => rest.split_at(at),
+            _ => (rest, PATH),
+        };
+        if path.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'?' | b'#')) {
+            return Err(format!("`{text}`: a path has no blanks, no `?`, no `#`, only ASCII"));
+        }
+        let path = scheme.is_websocket().then(|| path.into());
+        Ok(Self { scheme, address: address(text, rest)?, path })
     }
 }
 
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme.name(), self.address)
+        let path = self.path.as_deref().unwrap_or_default();
+        write!(f, "{}://{}{path}", self.scheme.name(), self.address)
     }
 }
 
@@ -125,6 +160,10 @@ mod tests {
         for text in ["tcp://127.0.0.1:1883", "tls://[::]:8883", "tcp://0.0.0.0:0"] {
             assert_eq!(text.parse::<Bind>().unwrap().to_string(), text);
         }
+        let path: Bind = "wss://0.0.0.0:443/a/b".parse().unwrap();
+        assert_eq!(path.to_string(), "wss://0.0.0.0:443/a/b");
+        let path: Bind = "ws://[::1]:8083".parse().unwrap();
+        assert_eq!(path.to_string(), "ws://[::1]:8083/mqtt");
         let local: Bind = "tcp://localhost:1883".parse().unwrap();
         assert_eq!(local.to_string(), "tcp://127.0.0.1:1883");
     }
@@ -133,11 +172,12 @@ mod tests {
     fn refused_with_a_reason() {
         for (text, reason) in [
             ("127.0.0.1:1883", "no scheme"),
-            ("ws://127.0.0.1:8083/mqtt", "no ws:// listener, only tcp:// and tls://"),
-            ("wss://127.0.0.1:8084", "no wss:// listener"),
+            ("ws://127.0.0.1:8083/mqtt?a", "path"),
+            ("ws://127.0.0.1/mqtt", "no port"),
+            ("tcp://127.0.0.1:1883/mqtt", "IP address"),
             ("mqtt://127.0.0.1:1883", "tcp://"),
             ("mqtts://127.0.0.1:1883", "tls://"),
-            ("udp://127.0.0.1:1883", "neither"),
+            ("udp://127.0.0.1:1883", "none of"),
             ("tcp://127.0.0.1", "no port"),
             ("tcp://[::1]", "no port"),
             ("tcp://example.org:1883", "IP address"),

@@ -16,7 +16,7 @@ use std::{fmt, fs, path::Path};
 
 use serde::{Deserializer, de};
 
-pub(crate) use bind::{Bind, Scheme};
+pub(crate) use bind::Bind;
 pub(crate) use choice::{IdentitySource, Level, Sync};
 pub(crate) use refusal::Refusal;
 pub(crate) use settings::{Access, ListenerSettings, ServerCertificate, Settings, TlsSettings};

@@ -12,7 +12,7 @@ use flotilla_core::{durability::Durability, limits::Limits, words::Words};
 use flotilla_store::Options;
 
 use super::{
-    Bind, IdentitySource, Level, Overrides, Refusal, Scheme, Sync, durability,
+    Bind, IdentitySource, Level, Overrides, Refusal, Sync, durability,
     size::Size,
     written::{self, Written},
 };
@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// What clients are told.
     pub(crate) words: Words,
+    /// Bytes of the request for a WebSocket.
+    pub(crate) request_bytes_max: usize,
     /// When what nobody waits for is on the disk.
     pub(crate) sync: Sync,
     /// Bytes of the disk that stay free.
@@ -63,6 +65,8 @@ pub(crate) struct ListenerSettings {
     pub(crate) access: Access,
     /// Connections at a time.
     pub(crate) max_connections: usize,
+    /// Web pages of other machines may connect.
+    pub(crate) foreign_pages: bool,
 }
 
 /// The files behind a TLS listener.
@@ -101,6 +105,9 @@ pub(crate) struct Access {
 
 const PACKET_SIZE_MAX: u64 = Limits::PACKET_SIZE_MAX as u64;
 const PACKET_SIZE_MIN: u64 = 128;
+/// A browser's request has some hundred bytes.
+const REQUEST_MIN: u64 = 1024;
+const REQUEST_MAX: u64 = 64 * 1024;
 
 impl Settings {
     /// Checks what was written. Relative paths start at `directory`, those of the command line
@@ -124,7 +131,7 @@ impl Settings {
                 })
                 .collect::<Result<Vec<_>, _>>()?
         } else {
-            let from_line = overrides.listen.iter().copied().map(written::Listener::new);
+            let from_line = overrides.listen.iter().cloned().map(written::Listener::new);
             from_line
                 .map(|listener| {
                     let access = (written.auth.anonymous, password_file.is_some());
@@ -150,6 +157,7 @@ impl Settings {
             password_file,
             limits,
             words,
+            request_bytes_max: bytes(written.limits.http_request_max),
             sync: written.store.sync,
             age_max: Some(written.store.age_max.into()).filter(|age: &Duration| !age.is_zero()),
             disk_bytes_max: Some(written.store.disk_bytes_max.bytes()).filter(|bytes| *bytes > 0),
@@ -201,17 +209,17 @@ impl ListenerSettings {
     ) -> Result<Self, Refusal> {
         let path = |name: &str| format!("{key}.{name}");
         let bind = written.bind;
-        if bind.scheme == Scheme::Tcp {
+        if !bind.scheme.is_encrypted() {
             for (name, is_given) in [
                 ("certificate", written.certificate.is_some()),
                 ("key", written.key.is_some()),
                 ("client_ca", written.client_ca.is_some()),
             ] {
                 if is_given {
+                    let encrypted = Bind { scheme: bind.scheme.encrypted(), ..bind };
                     let reason = format!(
-                        "{bind} does not encrypt, so it has no certificates; write \
-                         tls://{} or leave this key out",
-                        bind.address
+                        "its bind does not encrypt, so it has no certificates; write {encrypted} \
+                         or leave this key out"
                     );
                     return Err(Refusal::of_key(path(name), reason));
                 }
@@ -246,9 +254,9 @@ impl ListenerSettings {
         };
         if access.certificate.is_none() && !access.passwords && !access.anonymous {
             let key = if key.starts_with("--") { key.to_owned() } else { path("bind") };
-            let or_client_ca = match bind.scheme {
-                Scheme::Tls => ", `client_ca` in this [[listener]]",
-                Scheme::Tcp => "",
+            let or_client_ca = match bind.scheme.is_encrypted() {
+                true => ", `client_ca` in this [[listener]]",
+                false => "",
             };
             let reason = format!(
                 "{bind} can be reached from other machines and would have no authentication; set \
@@ -257,12 +265,15 @@ impl ListenerSettings {
             );
             return Err(Refusal::of_key(key, reason));
         }
-        let tls = (bind.scheme == Scheme::Tls).then_some(TlsSettings { certificate, client_ca });
+        let tls = bind.scheme.is_encrypted().then_some(TlsSettings { certificate, client_ca });
         let max_connections = match written.max_connections {
             0 => usize::MAX,
             connections => connections,
         };
-        Ok(Self { bind, tls, access, max_connections })
+        // Nobody has said that everybody may: it is taken for granted of this machine's programs.
+        // A browser is one, and any page can make it connect.
+        let foreign_pages = anonymous || passwords || access.certificate.is_some();
+        Ok(Self { bind, tls, access, max_connections, foreign_pages })
     }
 }
 
@@ -271,6 +282,11 @@ fn limits(written: &Written) -> Result<Limits, Refusal> {
     if !(PACKET_SIZE_MIN..=PACKET_SIZE_MAX).contains(&packet_size_max.bytes()) {
         let reason = format!("{packet_size_max} is not between 128B and 255MiB");
         return Err(Refusal::of_key("limits.packet_size_max", reason));
+    }
+    let http_request_max = written.limits.http_request_max;
+    if !(REQUEST_MIN..=REQUEST_MAX).contains(&http_request_max.bytes()) {
+        let reason = format!("{http_request_max} is not between 1KiB and 64KiB");
+        return Err(Refusal::of_key("limits.http_request_max", reason));
     }
     let connect_timeout = written.limits.connect_timeout;
     if connect_timeout.as_millis() == 0 {

@@ -196,7 +196,14 @@ fn refused_with_line_and_key() {
         ("[node]\nname = \"${UNSET_ANYWHERE}\"", 2, "node.name", "UNSET_ANYWHERE is not set"),
         ("[node]\nname = \"${SITE\"", 2, "node.name", "without `}`"),
         ("[ops]\nbind = \"127.0.0.1:9\"", 2, "ops.bind", "http://"),
-        ("[[listener]]\nbind = \"ws://127.0.0.1:1/mqtt\"", 2, "listener.bind", "no ws:// listener"),
+        ("[[listener]]\nbind = \"http://127.0.0.1:1/mqtt\"", 2, "listener.bind", "ws://"),
+        ("[limits]\nhttp_request_max = \"1MiB\"", 2, "limits.http_request_max", "64KiB"),
+        (
+            "[[listener]]\nbind = \"ws://127.0.0.1:1\"\nkey = \"k\"",
+            3,
+            "listener[0].key",
+            "write wss://127.0.0.1:1/mqtt",
+        ),
         ("[[listener]]\nmax_connections = 1", 1, "listener", "bind"),
         ("[[listener]]\nbind = \"tcp://127.0.0.1:1\"\nkey = \"k\"", 3, "listener[0].key", "tls://"),
         (

@@ -36,7 +36,11 @@ impl Default for Written {
         let default = |bind: &str| Listener::new(bind.parse().expect("a valid address"));
         Self {
             node: Node::default(),
-            listener: vec![default("tcp://127.0.0.1:1883"), default("tls://127.0.0.1:8883")],
+            listener: vec![
+                default("tcp://127.0.0.1:1883"),
+                default("tls://127.0.0.1:8883"),
+                default("ws://127.0.0.1:8083/mqtt"),
+            ],
             auth: Auth::default(),
             session: Session::default(),
             limits: Limits::default(),
@@ -145,6 +149,7 @@ pub(crate) struct Limits {
     pub(crate) connect_timeout: Duration,
     pub(crate) keep_alive_max: Duration,
     pub(crate) subscriptions_max: usize,
+    pub(crate) http_request_max: Size,
 }
 
 impl Default for Limits {
@@ -157,6 +162,7 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(10),
             keep_alive_max: Duration::from_secs(0),
             subscriptions_max: 1000,
+            http_request_max: Size::from_kib(8),
         }
     }
 }

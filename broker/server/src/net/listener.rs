@@ -27,6 +27,8 @@ pub(crate) struct Listener {
     /// Who may connect.
     pub(crate) access: Access,
     tls: Option<RwLock<Arc<ServerConfig>>>,
+    /// Web pages of other machines may connect.
+    pub(crate) foreign_pages: bool,
     max_connections: usize,
     connections: AtomicUsize,
     /// What happened so far.
@@ -81,9 +83,10 @@ impl Listener {
             .map_err(|error| why_not(&settings.bind.to_string(), &error, "bind, or --listen"))?;
         let address = socket.local_addr().map_err(|error| error.to_string())?;
         let listener = Self {
-            bind: Bind { address, ..settings.bind },
+            bind: Bind { address, ..settings.bind.clone() },
             access: settings.access,
             tls: tls.map(RwLock::new),
+            foreign_pages: settings.foreign_pages,
             max_connections: settings.max_connections,
             connections: AtomicUsize::new(0),
             counts: Counts::default(),

@@ -3,8 +3,10 @@
 pub(crate) mod acceptor;
 pub(crate) mod development;
 pub(crate) mod encryption;
+pub(crate) mod framing;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 pub(crate) mod outgoing;
 pub(crate) mod socket;
 pub(crate) mod tls;
+pub(crate) mod upgrade;

@@ -107,7 +107,7 @@ impl Outgoing {
                 self.queue = None;
             }
         }
-        socket.flush()
+        socket.flush(scratch)
     }
 }
 
@@ -128,6 +128,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::socket::Layers;
     use std::{
         io::Read,
         net::{TcpListener, TcpStream},
@@ -143,7 +144,7 @@ mod tests {
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let stream = listener.accept().unwrap().0;
         stream.set_nonblocking(true).unwrap();
-        let mut socket = Socket::new(mio::net::TcpStream::from_std(stream), None);
+        let mut socket = Socket::new(mio::net::TcpStream::from_std(stream), Layers::default());
         let mut poll = Poll::new().unwrap();
         socket.watch(poll.registry(), Token(0)).unwrap();
         socket.watch_room(poll.registry(), Token(0)).unwrap();

@@ -56,6 +56,8 @@ pub(super) struct Attached {
     pub(super) is_queued: bool,
     /// The peer sends no more.
     pub(super) is_over: bool,
+    /// The peer broke a rule of its transport: what else it sends is not looked at.
+    pub(super) is_refused: bool,
     /// Nothing reaches the peer any more.
     pub(super) is_broken: bool,
 }
@@ -74,6 +76,8 @@ pub(super) enum Stage {
 pub(super) struct Greeting {
     pub(super) peer: SocketAddr,
     pub(super) since: Instant,
+    /// The TLS handshake is done, or there is none: what goes on is that of a WebSocket.
+    pub(super) is_secure: bool,
 }
 
 /// The last bytes.
@@ -102,6 +106,7 @@ impl Attached {
             is_room_watched: false,
             is_queued: false,
             is_over: false,
+            is_refused: false,
             is_broken: false,
         }
     }

@@ -23,6 +23,8 @@ impl Worker {
         attached.stage = Stage::Leaving(Farewell::default());
         attached.kept = Vec::new();
         attached.is_paused = false;
+        // One that was refused has not ended its stream; unread bytes would cut off what it is told.
+        attached.is_over &= !attached.is_refused;
         self.farewells.begin(key);
         self.part(key);
     }
@@ -73,7 +75,7 @@ impl Attached {
         }
         if !farewell.is_told {
             let has_left = self.outgoing.drain(&mut self.socket, scratch, &mut 0, drop)?;
-            if !has_left || !self.socket.shut_down()? {
+            if !has_left || !self.socket.shut_down(scratch)? {
                 return Ok(Parting::Blocked);
             }
             farewell.is_told = true;

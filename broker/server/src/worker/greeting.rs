@@ -1,6 +1,6 @@
 //! From the accepted socket to the connection that the shard knows.
 
-use std::{io, time::Instant};
+use std::{fmt, io, time::Instant};
 
 use flotilla_core::connection::Peer;
 use tracing::debug;
@@ -13,8 +13,10 @@ use crate::{
     auth::identity,
     net::{
         encryption::Encryption,
+        framing::Framing,
         listener::Accepted,
-        socket::{READ_MAX, Socket},
+        socket::{Layers, READ_MAX, Socket},
+        upgrade::Upgrade,
     },
 };
 
@@ -28,8 +30,13 @@ impl Worker {
                 return;
             }
         };
-        let socket = Socket::new(stream, encryption);
-        let greeting = Greeting { peer, since: Instant::now() };
+        let framing = place.listener.bind.path.as_deref().map(|path| {
+            let bytes_max = self.shared.request_bytes_max;
+            let upgrade = Upgrade::new(path, bytes_max, place.listener.foreign_pages);
+            Box::new(Framing::new(upgrade))
+        });
+        let socket = Socket::new(stream, Layers { encryption, framing });
+        let greeting = Greeting { peer, since: Instant::now(), is_secure: socket.is_secure() };
         let key = self.sockets.insert(Attached::new(socket, place, greeting));
         let Some(attached) = self.sockets.get_mut(key) else { return };
         if let Err(error) = attached.socket.watch(self.poll.registry(), key.token()) {
@@ -42,12 +49,12 @@ impl Worker {
         }
     }
 
-    /// Goes on with a handshake.
+    /// Goes on with the handshakes.
     pub(super) fn shake_hands(&mut self, key: SocketKey) {
         let Self { sockets, scratch, .. } = self;
         let Some(attached) = sockets.get_mut(key) else { return };
         let Attached { socket, kept, .. } = attached;
-        let read = match socket.flush() {
+        let read = match socket.flush(scratch) {
             Ok(has_left) if !attached.is_readable => {
                 if !has_left {
                     self.block(key);
@@ -71,30 +78,36 @@ impl Worker {
                 if attached.socket.has_unsent() {
                     self.block(key);
                 }
-                if is_open {
-                    self.count_handshake(key);
+                self.note_security(key);
+                if let Some(reason) = read.refusal {
+                    self.count_failure(key, &reason);
+                    if let Some(attached) = self.sockets.get_mut(key) {
+                        attached.is_refused = true;
+                    }
+                    self.leave(key);
+                } else if is_open {
                     self.open(key);
                 } else if is_readable {
                     self.queue(key);
                 }
             }
             Err(error) => {
-                self.report.handshakes.failed += 1;
-                if let Stage::Greeting(greeting) = &attached.stage {
-                    let (bind, peer) = (attached.place.listener.bind, greeting.peer);
-                    debug!("{bind}: {peer}: TLS handshake failed: {error}");
-                }
+                self.count_failure(key, &error);
                 self.sockets.remove(key);
             }
         }
     }
 
-    fn count_handshake(&mut self, key: SocketKey) {
+    /// Takes up what the TLS handshake led to, once.
+    fn note_security(&mut self, key: SocketKey) {
         let Some(attached) = self.sockets.get_mut(key) else { return };
-        self.report.handshakes.accepted += 1;
-        if let Stage::Greeting(greeting) = &attached.stage {
-            self.report.handshakes.durations.add_duration(greeting.since.elapsed());
+        let Stage::Greeting(greeting) = &mut attached.stage else { return };
+        if greeting.is_secure || !attached.socket.is_secure() {
+            return;
         }
+        greeting.is_secure = true;
+        self.report.handshakes.accepted += 1;
+        self.report.handshakes.durations.add_duration(greeting.since.elapsed());
         let identity = attached.place.listener.access.certificate.and_then(|source| {
             let certificate = attached.socket.peer_certificate()?;
             identity(certificate, source)
@@ -102,10 +115,26 @@ impl Worker {
         attached.identity = identity.map(String::into_boxed_str);
     }
 
+    fn count_failure(&mut self, key: SocketKey, why: &dyn fmt::Display) {
+        let Some(attached) = self.sockets.get(key) else { return };
+        let Stage::Greeting(greeting) = &attached.stage else { return };
+        let (bind, peer) = (&attached.place.listener.bind, greeting.peer);
+        if greeting.is_secure {
+            self.report.upgrades.refused += 1;
+            debug!("{bind}: {peer}: no WebSocket: {why}");
+        } else {
+            self.report.handshakes.failed += 1;
+            debug!("{bind}: {peer}: TLS handshake failed: {why}");
+        }
+    }
+
     fn open(&mut self, key: SocketKey) {
         let now = self.now();
         let Some(attached) = self.sockets.get_mut(key) else { return };
         let Stage::Greeting(greeting) = &attached.stage else { return };
+        if attached.place.listener.bind.path.is_some() {
+            self.report.upgrades.accepted += 1;
+        }
         let peer = Peer { address: greeting.peer.to_string() };
         let connection = self.shard.opened(peer, now, &mut self.turn);
         attached.stage = Stage::Serving(connection);
@@ -124,10 +153,14 @@ impl Worker {
             !sockets.get(key).is_some_and(Attached::is_greeting)
         };
         while let Some(key) = greetings.pop_due(|key| is_done(sockets, key)) {
-            report.handshakes.timed_out += 1;
             let Some(attached) = sockets.remove(key) else { continue };
-            if let Stage::Greeting(greeting) = attached.stage {
-                let (bind, peer) = (attached.place.listener.bind, greeting.peer);
+            let Stage::Greeting(greeting) = attached.stage else { continue };
+            let (bind, peer) = (&attached.place.listener.bind, greeting.peer);
+            if greeting.is_secure {
+                report.upgrades.timed_out += 1;
+                debug!("{bind}: {peer}: no whole request for a WebSocket in time");
+            } else {
+                report.handshakes.timed_out += 1;
                 debug!("{bind}: {peer}: TLS handshake not done in time");
             }
         }

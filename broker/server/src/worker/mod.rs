@@ -72,8 +72,10 @@ pub(crate) struct Shared {
     pub(crate) readers: Crew<(Replay, Arc<Mailbox>)>,
     /// Threads that check passwords.
     pub(crate) checker: Checker,
-    /// From the accepted socket to the end of the TLS handshake.
+    /// From the accepted socket to the end of the handshakes of TLS and WebSocket.
     pub(crate) handshake_time: Duration,
+    /// Of the request for a WebSocket.
+    pub(crate) request_bytes_max: usize,
     /// The same for all.
     pub(crate) clock: Clock,
 }

@@ -116,6 +116,12 @@ impl Worker {
                 self.turn_bytes += read.bytes;
                 self.is_turn_wanted |= read.bytes > 0;
                 attached.is_over = read.is_over;
+                if let Some(reason) = read.refusal {
+                    debug!("{}: {reason}", attached.place.listener.bind);
+                    self.report.upgrades.violations += 1;
+                    attached.is_refused = true;
+                    attached.is_over = true;
+                }
                 attached.note_read(read.bytes, read.bytes == READ_MAX);
             }
             Err(error) => {

@@ -14,6 +14,8 @@ pub(crate) struct Report {
     pub(crate) core: Counters,
     /// TLS handshakes.
     pub(crate) handshakes: Handshakes,
+    /// WebSockets.
+    pub(crate) upgrades: Upgrades,
     /// From handing a batch to the engine to hearing that it is written.
     pub(crate) commits: Histogram<Nanoseconds>,
     /// Turns taken.
@@ -35,6 +37,19 @@ pub(crate) struct Handshakes {
     pub(crate) durations: Histogram<Nanoseconds>,
 }
 
+/// WebSockets by outcome.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Upgrades {
+    /// Begun.
+    pub(crate) accepted: u64,
+    /// The request was none for MQTT here.
+    pub(crate) refused: u64,
+    /// No whole request within `limits.connect_timeout`.
+    pub(crate) timed_out: u64,
+    /// Ended because of a frame that must not be.
+    pub(crate) violations: u64,
+}
+
 impl AddAssign<&Self> for Report {
     fn add_assign(&mut self, other: &Self) {
         self.core += &other.core;
@@ -42,6 +57,10 @@ impl AddAssign<&Self> for Report {
         self.handshakes.failed += other.handshakes.failed;
         self.handshakes.timed_out += other.handshakes.timed_out;
         self.handshakes.durations += &other.handshakes.durations;
+        self.upgrades.accepted += other.upgrades.accepted;
+        self.upgrades.refused += other.upgrades.refused;
+        self.upgrades.timed_out += other.upgrades.timed_out;
+        self.upgrades.violations += other.upgrades.violations;
         self.commits += &other.commits;
         self.turns += other.turns;
         self.unreadable_pages += other.unreadable_pages;

@@ -46,6 +46,7 @@ impl Bench {
             readers: Crew::start("reader", 0, 0, 1, drop).unwrap(),
             checker: Checker::start(None, 0).unwrap(),
             handshake_time: Duration::from_secs(10),
+            request_bytes_max: 8192,
             clock: Clock::start(),
         };
         let (limits, durability) = (Arc::<Limits>::default(), Arc::<Durability>::default());

@@ -3,7 +3,7 @@
 use crate::config::{ServerCertificate, TlsSettings};
 use crate::net::{
     outgoing::Outgoing,
-    socket::{Scratch, Socket},
+    socket::{Layers, Scratch, Socket},
     tls,
 };
 use std::{
@@ -61,7 +61,9 @@ fn pair(version: &'static SupportedProtocolVersion) -> (Socket, TcpStream, Clien
     let stream = listener.accept().unwrap().0;
     stream.set_nonblocking(true).unwrap();
     let stream = mio::net::TcpStream::from_std(stream);
-    (Socket::new(stream, Some(Encryption::new(server).unwrap())), peer, client)
+    let encryption = Some(Encryption::new(server).unwrap());
+    let layers = Layers { encryption, framing: None };
+    (Socket::new(stream, layers), peer, client)
 }
 
 /// Sends back what comes until the peer ends the stream, then ends it, too.
@@ -87,7 +89,7 @@ fn echo(mut socket: Socket) -> io::Result<()> {
             && outgoing.drain(&mut socket, &mut scratch, &mut 0, drop)?
             && has_read_all
         {
-            return socket.shut_down().map(|is_told| assert!(is_told));
+            return socket.shut_down(&mut scratch).map(|is_told| assert!(is_told));
         }
     }
 }

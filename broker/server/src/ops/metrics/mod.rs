@@ -180,6 +180,23 @@ fn connections(serving: &Serving, report: &Report) {
             &[("outcome", outcome)],
         );
     }
+    for (outcome, count) in [
+        ("accepted", report.upgrades.accepted),
+        ("refused", report.upgrades.refused),
+        ("timed_out", report.upgrades.timed_out),
+    ] {
+        count_by(
+            "flotilla_websocket_handshakes_total",
+            "Requests for WebSockets by outcome.",
+            count,
+            &[("outcome", outcome)],
+        );
+    }
+    count(
+        "flotilla_websocket_violations_total",
+        "WebSockets that ended because of a frame that must not be.",
+        report.upgrades.violations,
+    );
     for (state, sessions) in
         [("connected", core.sessions_connected), ("disconnected", core.sessions_disconnected)]
     {

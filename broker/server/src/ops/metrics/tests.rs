@@ -33,6 +33,7 @@ fn operations() -> Operations {
         readers: Crew::start("reader", 0, 0, 1, drop).unwrap(),
         checker: Checker::start(None, 0).unwrap(),
         handshake_time: Duration::from_secs(1),
+        request_bytes_max: 8192,
         clock: Clock::start(),
     };
     let operations = Operations::new(&settings, shared.clock, Arc::default());
