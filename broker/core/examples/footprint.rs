@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use flotilla_core::connection::{Identification, Peer};
+use flotilla_core::connection::Identification;
 use flotilla_core::durability::Durability;
 use flotilla_core::id::{ClientId, SessionKey, ShardId};
 use flotilla_core::limits::Limits;
@@ -150,7 +150,7 @@ fn connect(
     publishes: bool,
 ) {
     let now = Now { monotonic_ms: 1_000, unix_ms: 1_000_000 };
-    let key = shard.opened(Peer { address: "127.0.0.1:54321".to_owned() }, now, turn);
+    let key = shard.opened(now, turn);
     let client_id = format!("device-{device:013}");
     let connect = Connect { keep_alive_s: 60, ..Connect::new(Version::V3_1_1, &client_id) };
     shard.received(key, &encoded(&Packet::Connect(connect)), now, turn);

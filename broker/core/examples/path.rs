@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flotilla_core::connection::{Identification, Peer};
+use flotilla_core::connection::Identification;
 use flotilla_core::durability::Durability;
 use flotilla_core::id::{ConnectionKey, Position, ShardId};
 use flotilla_core::limits::Limits;
@@ -191,8 +191,7 @@ impl Bench {
     }
 
     fn connect(&mut self, client_id: &str) -> ConnectionKey {
-        let peer = Peer { address: "127.0.0.1:54321".to_owned() };
-        let key = self.shard.opened(peer, NOW, &mut self.turn);
+        let key = self.shard.opened(NOW, &mut self.turn);
         let connect = Connect { keep_alive_s: 60, ..Connect::new(Version::V5, client_id) };
         self.received(key, &encoded(&Packet::Connect(connect)));
         for question in std::mem::take(&mut self.turn.questions) {

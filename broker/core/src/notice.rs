@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::id::ClientId;
+use crate::id::{ClientId, ConnectionKey};
 
 /// Something that happened to a connection or a session, for the log. A peer can cause any number
 /// of these, so they belong at level debug.
@@ -21,8 +21,8 @@ pub enum Notice {
     Refused {
         /// Client Identifier where it is known.
         client_id: Option<ClientId>,
-        /// Where it came from.
-        address: String,
+        /// Which; the server knows where it came from.
+        connection: ConnectionKey,
         /// A sentence: which clause, what came.
         reason: String,
     },
@@ -55,12 +55,10 @@ impl fmt::Display for Notice {
                     false => " with a new session",
                 })
             }
-            Self::Refused { client_id: Some(client_id), address, reason } => {
-                write!(f, "client {client_id} at {address} refused: {reason}")
+            Self::Refused { client_id: Some(client_id), reason, .. } => {
+                write!(f, "client {client_id} refused: {reason}")
             }
-            Self::Refused { client_id: None, address, reason } => {
-                write!(f, "peer at {address} refused: {reason}")
-            }
+            Self::Refused { client_id: None, reason, .. } => write!(f, "peer refused: {reason}"),
             Self::Disconnected { client_id, reason } => {
                 write!(f, "client {client_id} disconnected: {reason}")
             }

@@ -33,13 +33,6 @@ use await_session::AwaitSession;
 use connected::Connected;
 use outbox::Outbox;
 
-/// What the server knows about the other end before it says anything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Peer {
-    /// Address, for notices.
-    pub address: String,
-}
-
 /// The answer to a [`crate::turn::Question`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identification {
@@ -69,7 +62,6 @@ pub enum Identification {
 /// A connection in whatever phase.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) peer: Peer,
     /// Monotonic milliseconds.
     pub(crate) opened_ms: u64,
     pub(crate) outbox: Outbox,
@@ -95,10 +87,10 @@ pub(crate) enum Phase {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: Peer, opened_ms: u64) -> Self {
+    pub(crate) fn new(opened_ms: u64) -> Self {
         let outbox = Outbox::default();
         let phase = Phase::AwaitConnect;
-        Self { peer, opened_ms, outbox, is_paused: false, is_stuffed: false, phase }
+        Self { opened_ms, outbox, is_paused: false, is_stuffed: false, phase }
     }
 
     pub(crate) fn pause(&mut self, is_stuffed: bool) {

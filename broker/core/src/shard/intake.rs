@@ -217,10 +217,8 @@ impl Shard {
         refusal: &Refusal,
         out: &mut Turn,
     ) {
-        let address = self.connections.get(key).map(|connection| connection.peer.address.as_str());
-        let address = address.unwrap_or_default();
         let reason = format!("{} ({})", refusal.reason, refusal.reason_code);
-        out.notices.push(Notice::Refused { client_id, address: address.to_owned(), reason });
+        out.notices.push(Notice::Refused { client_id, connection: key, reason });
     }
 }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use flotilla_mqtt::{Forwarded, QoS, ReasonCode};
 use slotmap::SlotMap;
 
-use crate::connection::{Connection, Identification, Peer, deliver};
+use crate::connection::{Connection, Identification, deliver};
 use crate::counters::Counters;
 use crate::durability::Durability;
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, Ticket};
@@ -134,10 +134,10 @@ impl Shard {
     }
 
     /// A socket was accepted (and its TLS handshake is done).
-    pub fn opened(&mut self, peer: Peer, now: Now, _: &mut Turn) -> ConnectionKey {
+    pub fn opened(&mut self, now: Now, _: &mut Turn) -> ConnectionKey {
         self.desk.now = now;
         self.desk.counters.connections_open += 1;
-        let key = self.connections.insert(Connection::new(peer, now.monotonic_ms));
+        let key = self.connections.insert(Connection::new(now.monotonic_ms));
         let due_ms = now.monotonic_ms + self.desk.limits.connect_timeout_ms;
         self.desk.timers.set(now, due_ms, Timer::Connect(key));
         key

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSlice, Read as _, Write as _},
-    net::Shutdown,
+    net::{Shutdown, SocketAddr},
 };
 
 use mio::{Interest, Registry, Token, net::TcpStream};
@@ -98,6 +98,11 @@ impl Socket {
     pub(crate) fn is_open(&self) -> bool {
         let framing = self.layers.as_ref().and_then(|layers| layers.framing.as_ref());
         self.is_secure() && framing.is_none_or(|framing| framing.is_open())
+    }
+
+    /// The other end; `None`: it has gone.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok()
     }
 
     /// The peer's certificate, where it showed one.

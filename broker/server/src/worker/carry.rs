@@ -2,8 +2,8 @@
 
 use std::{mem, sync::Arc};
 
-use flotilla_core::{id::ConnectionKey, time::Now};
-use tracing::debug;
+use flotilla_core::{id::ConnectionKey, notice::Notice, time::Now};
+use tracing::{Level, debug, enabled};
 
 use super::{Worker, attached::Attached};
 use crate::{
@@ -14,16 +14,32 @@ use crate::{
 impl Worker {
     /// Says whether the shard was told something, so that the turn goes on.
     pub(super) fn carry_out(&mut self, now: Now) -> bool {
+        self.tell_operator();
         let has_written = self.send(now);
         self.close();
         self.post();
         self.replay();
         let has_answered = self.answer(now);
         self.pause_and_resume();
-        for notice in self.turn.notices.drain(..) {
-            debug!("{notice}");
-        }
         has_written || has_answered
+    }
+
+    /// First, while the sockets of connections that end know their peers.
+    fn tell_operator(&mut self) {
+        if !enabled!(Level::DEBUG) {
+            self.turn.notices.clear();
+            return;
+        }
+        for notice in mem::take(&mut self.turn.notices) {
+            let Notice::Refused { connection, .. } = &notice else {
+                debug!("{notice}");
+                continue;
+            };
+            let attached = self.attached(*connection);
+            let peer = attached.and_then(|attached| attached.socket.peer());
+            let peer = peer.map_or_else(|| "one that has gone".to_owned(), |it| it.to_string());
+            debug!("{peer}: {notice}");
+        }
     }
 
     fn send(&mut self, now: Now) -> bool {

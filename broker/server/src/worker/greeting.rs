@@ -2,7 +2,6 @@
 
 use std::{fmt, io, time::Instant};
 
-use flotilla_core::connection::Peer;
 use tracing::debug;
 
 use super::{
@@ -131,12 +130,10 @@ impl Worker {
     fn open(&mut self, key: SocketKey) {
         let now = self.now();
         let Some(attached) = self.sockets.get_mut(key) else { return };
-        let Stage::Greeting(greeting) = &attached.stage else { return };
         if attached.place.listener.bind.path.is_some() {
             self.report.upgrades.accepted += 1;
         }
-        let peer = Peer { address: greeting.peer.to_string() };
-        let connection = self.shard.opened(peer, now, &mut self.turn);
+        let connection = self.shard.opened(now, &mut self.turn);
         attached.stage = Stage::Serving(connection);
         self.by_connection.insert(connection, key);
         self.is_turn_wanted = true;

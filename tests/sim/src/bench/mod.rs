@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub use describe::describe;
 
 use engine::TestEngine;
-use flotilla_core::connection::{Identification, Peer};
+use flotilla_core::connection::Identification;
 use flotilla_core::durability::Durability;
 use flotilla_core::id::{ClientId, ConnectionKey, Position, ShardId, Ticket};
 use flotilla_core::limits::Limits;
@@ -154,7 +154,7 @@ impl Bench {
     /// Opens a socket without a word.
     pub fn open(&mut self, shard: u16, version: Version) -> Wire {
         let at = usize::from(shard);
-        let key = self.shards[at].opened(Peer::default(), self.now, &mut self.turns[at]);
+        let key = self.shards[at].opened(self.now, &mut self.turns[at]);
         self.sockets.push(Socket {
             shard: ShardId(shard),
             key,
