@@ -9,6 +9,7 @@ use sim::play::{Telling, catch_panics, play, shrink};
 const USAGE: &str = "usage: sim --seed N | --seeds FROM..TO | --plan FILE
     --steps N      operations of each run (2000)
     --seconds N    begins no further run after so many seconds
+    --first        stops at the first fault
     --no-shrink    prints the plan that failed as it is";
 
 struct Arguments {
@@ -18,6 +19,7 @@ struct Arguments {
     steps: usize,
     seconds: Option<u64>,
     shrinks: bool,
+    stops: bool,
 }
 
 fn main() -> ExitCode {
@@ -79,6 +81,9 @@ fn look_for_faults(from: u64, to: u64, arguments: &Arguments) -> ExitCode {
         if let Some(fault) = outcome.fault {
             faults += 1;
             tell_fault(&plan, &fault, arguments.shrinks);
+            if arguments.stops {
+                break;
+            }
         }
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -110,11 +115,19 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
         steps: 2_000,
         seconds: None,
         shrinks: true,
+        stops: false,
     };
     while let Some(word) = words.next() {
-        if word == "--no-shrink" {
-            arguments.shrinks = false;
-            continue;
+        match word.as_str() {
+            "--no-shrink" => {
+                arguments.shrinks = false;
+                continue;
+            }
+            "--first" => {
+                arguments.stops = true;
+                continue;
+            }
+            _ => {}
         }
         let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
         let number =
