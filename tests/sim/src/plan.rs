@@ -144,6 +144,16 @@ impl Plan {
         Self { seed, operations: (0..operations).map(operation).collect() }
     }
 
+    /// The run that bytes describe: each four of them an operation.
+    pub fn of_bytes(seed: u64, bytes: &[u8]) -> Self {
+        let operation = |bytes: &[u8; 4]| Operation {
+            kind: KINDS[usize::from(bytes[0]) % KINDS.len()].0,
+            dice: u64::from(u32::from_be_bytes(*bytes) & 0x00ff_ffff),
+        };
+        let (operations, _) = bytes.as_chunks::<4>();
+        Self { seed, operations: operations.iter().map(operation).collect() }
+    }
+
     /// Reads what [`fmt::Display`] writes; lines with `#` in front say nothing.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ const PACKAGES: &[&str] = &[
     "loadtest",
     // Before the package that it lies in.
     "tests/sim",
+    "tests/fuzz",
     "tests",
 ];
 /// Words that say nothing about what is in a file.

@@ -107,10 +107,14 @@ impl Model {
 
     /// A repetition whose subscription has been replaced does not say through which group it came.
     fn former_group(&self, who: Who, publish: &Publish<'_>) -> Option<String> {
-        let is_silent = publish.dup && publish.subscription_ids.iter().next().is_none();
-        let packet_id = publish.packet_id.filter(|_| is_silent)?;
-        let former = self.sessions[who].unacknowledged.get(&packet_id)?;
-        self.delivered.get(*former)?.group.clone()
+        let is_silent = publish.subscription_ids.iter().next().is_none();
+        let packet_id = publish.packet_id.filter(|_| is_silent && self.is_v5(who))?;
+        let former = self.sessions[who].unacknowledged.get(&packet_id);
+        match former.and_then(|former| self.delivered.get(*former)) {
+            Some(former) => former.group.clone(),
+            // It has never been pushed: perhaps that of a group which the client has left.
+            None => Some("unknown".to_owned()),
+        }
     }
 
     fn check_terms(

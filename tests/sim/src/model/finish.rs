@@ -10,7 +10,7 @@ impl Model {
     /// Everybody is connected, and nothing is on its way. `dropped`: deliveries that the broker has
     /// counted as dropped.
     pub(crate) fn check_all_came(&self, lines: &[Option<usize>], dropped: u64) {
-        let mut missing = Vec::new();
+        let mut missing = BTreeMap::new();
         for (number, publication) in self.publications.iter().enumerate() {
             let is_due = publication.acknowledged.is_some()
                 && !publication.is_refused
@@ -39,7 +39,7 @@ impl Model {
                 // It may have been dropped, but not in silence.
                 let is_same_line = lines[wish.client] == Some(wish.line);
                 if is_same_line {
-                    missing.push(told);
+                    missing.insert((wish.client, number), told);
                 }
             }
         }
