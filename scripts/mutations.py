@@ -50,7 +50,7 @@ def noticed(directory, black_box):
     cargo = "scripts/cargo.sh"
     code, output = run(directory, cargo, "build", "--quiet", "-p", "sim")
     if code:
-        return "compiler", first_line(output, ["error"])
+        raise ValueError(f"it does not compile: {first_line(output, ['error'])}")
     program = str(directory / "target/debug/sim")
     code, output = run(directory, program, "--seeds", SEEDS, "--no-shrink", "--first", "--seconds", "90")
     if code:
@@ -92,6 +92,10 @@ def main():
         start = time.time()
         try:
             found = noticed(directory, black_box)
+        except ValueError as error:
+            survivors.append(name)
+            print(f"{name:30} NOT TRIED: {error}", flush=True)
+            continue
         finally:
             path.write_text(text)
         seconds = time.time() - start
