@@ -27,6 +27,7 @@ const PACKAGES: &[&str] = &[
     "loadtest",
     // Before the package that it lies in.
     "tests/sim",
+    "tests/fuzz/driver",
     "tests/fuzz",
     "tests",
 ];
