@@ -74,6 +74,10 @@ pub(crate) struct Line {
     pub(crate) is_closed: bool,
     /// When CONNECT had come.
     pub(crate) connected_at: Option<Step>,
+    /// CONNACK said yes.
+    pub(crate) is_accepted: bool,
+    /// Its Will is published as soon as the connection is gone.
+    pub(crate) has_prompt_will: bool,
     pub(crate) will: Option<usize>,
 }
 

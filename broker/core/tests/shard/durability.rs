@@ -353,3 +353,32 @@ fn an_ended_session_must_not_come_back_after_another_one_has_come_and_gone() {
         b.cut(again);
     }
 }
+
+/// A session moves when all that was written of it is as durable as it must be: else its next
+/// connection would get a QoS 2 message whose Packet Identifier a power cut can take back.
+#[test]
+fn a_takeover_waits_for_the_exchanges_of_the_session() {
+    let (mut b, p) = with_publisher(Class::Os);
+    (b.commits_at_once, b.syncs_at_once) = (true, true);
+    let s = b.connect(0, persistent("s", 600));
+    assert_eq!(b.next(s), RESUMED);
+    (b.commits_at_once, b.syncs_at_once) = (false, false);
+    let rest = |b: &mut Bench| {
+        while b.answer()
+            | b.deliver_mail()
+            | b.commit(usize::MAX)
+            | b.report()
+            | b.read_page()
+            | b.deliver_page()
+        {}
+    };
+    send(&mut b, p, "fsync", "x", QoS::ExactlyOnce, 1);
+    rest(&mut b);
+    assert_eq!(b.next(s), "", "its Packet Identifier is not synced");
+    let s = b.connect(0, persistent("s", 600));
+    rest(&mut b);
+    assert_eq!(b.next(s), "");
+    sync(&mut b);
+    rest(&mut b);
+    assert_eq!(b.next(s), RESUMED);
+}

@@ -166,6 +166,14 @@ impl Model {
             assert!(is_possible, "{told} with Subscription Identifier {id}");
         }
         let is_share = |id: &u32| self.wishes[*id as usize - 1].is_shared();
+        let is_plain = !publish.retain && !publish.dup && !ids.iter().any(is_share);
+        for (wish, number) in self.wishes.iter().zip(1..).filter(|_| is_plain && is_sure) {
+            let is_due = !wish.is_shared()
+                && wish.must_be_since(sent)
+                && !(wish.no_local && publication.publisher == who)
+                && wishes.iter().any(|it| std::ptr::eq(*it, wish));
+            assert!(!is_due || ids.contains(&number), "{told} without identifier {number}");
+        }
         assert!(ids.len() == 1 || !ids.iter().any(is_share), "{told}: a group mixes with others");
     }
 

@@ -33,6 +33,7 @@ impl World {
         connect.maximum_packet_size = profile.maximum_packet_size;
         connect.keep_alive_s = profile.keep_alive_s;
         let will_payload;
+        let mut has_prompt_will = false;
         if let Some(number) = will {
             let publication = &self.model.publications[number];
             will_payload = payload(number, publication);
@@ -41,6 +42,7 @@ impl World {
             if is_v5 {
                 will.delay_interval_s = d.below(3) as u32;
             }
+            has_prompt_will = will.delay_interval_s == 0;
             connect.will = Some(will);
         }
         let wire = self.bench.open(shard, profile.version);
@@ -53,6 +55,8 @@ impl World {
             on_wire: Default::default(),
             is_closed: false,
             connected_at: None,
+            is_accepted: false,
+            has_prompt_will,
             will,
         });
         let line = self.lines.len() - 1;
@@ -309,7 +313,9 @@ impl World {
             What::Received(packet_id) => {
                 self.model.sessions[who].unacknowledged.remove(&packet_id);
             }
-            What::Disconnect | What::Other => {}
+            // Whether it is read before the connection ends for another reason is open.
+            What::Disconnect => self.lines[line].has_prompt_will = false,
+            What::Other => {}
         }
     }
 }

@@ -47,6 +47,7 @@ impl World {
 
     fn closed(&mut self, who: Who, line: usize) {
         self.lines[line].is_closed = true;
+        self.publish_will(line);
         let session = &mut self.model.sessions[who];
         session.lost_line = Some(self.model.now);
         session.gone_at_ms = Some(self.bench.now.unix_ms);
@@ -57,6 +58,19 @@ impl World {
                     wish.ending.get_or_insert(self.model.now);
                 }
             }
+        }
+    }
+
+    /// The Will of a connection that has ended in disorder is on its way.
+    fn publish_will(&mut self, line: usize) {
+        let line = &self.lines[line];
+        let Some(number) = line.will.filter(|_| line.is_accepted && line.has_prompt_will) else {
+            return;
+        };
+        let will = &mut self.model.publications[number];
+        if !will.is_cancelled {
+            will.sent = Some(self.model.now);
+            will.acknowledged = Some(self.model.now);
         }
     }
 
@@ -76,6 +90,7 @@ impl World {
                 assert!(!self.lines[line].has_connack, "c{who}: CONNACK again");
                 self.lines[line].has_connack = true;
                 if connack.reason_code == ReasonCode::Success {
+                    self.lines[line].is_accepted = true;
                     let is_clean = self.lines[line].is_clean;
                     let welcomed = self.model.sessions[who].welcomed;
                     let may_have_expired =
