@@ -113,15 +113,17 @@ impl Message {
         if end > bytes.len() {
             return Err(MalformedMessage("a message is shorter than its header says"));
         }
-        let text = |from: usize, to: usize| std::str::from_utf8(&bytes[from..to]).ok();
-        let publisher = HEADER + message.topic_len();
-        let addressee = publisher + message.publisher_len();
-        let forwarded = addressee + message.addressee_len();
-        let topic = text(HEADER, publisher);
+        let forwarded = message.forwarded_start();
+        // Looked at as one text, which must also end where one of the three does.
+        let texts = std::str::from_utf8(&bytes[HEADER..forwarded]);
+        let texts = texts.map_err(|_| MalformedMessage("a message has an invalid text"))?;
+        let (topic_end, publisher_end) =
+            (message.topic_len(), message.topic_len() + message.publisher_len());
+        let topic = texts.get(..topic_end);
         if !topic.is_some_and(flotilla_mqtt::topic::is_valid_name) {
             return Err(MalformedMessage("a message has an invalid topic"));
         }
-        if text(publisher, addressee).is_none() || text(addressee, forwarded).is_none() {
+        if !texts.is_char_boundary(publisher_end) {
             return Err(MalformedMessage("a message has an invalid client identifier"));
         }
         if Forwarded::validate(&bytes[forwarded..end]).is_err() {
@@ -181,6 +183,11 @@ impl Message {
         self.text(HEADER + self.topic_len(), self.publisher_len())
     }
 
+    /// Whether it is for one session only.
+    pub fn is_addressed(&self) -> bool {
+        self.addressee_len() > 0
+    }
+
     /// Client Identifier of the only session it is for; empty: whoever subscribes.
     pub fn addressee(&self) -> &str {
         let address = self.address();
@@ -195,7 +202,7 @@ impl Message {
 
     /// Whether a group has given it to a member.
     pub fn is_shared(&self) -> bool {
-        self.addressee_len() > 0 && !self.share().is_empty()
+        self.is_addressed() && !self.share().is_empty()
     }
 
     /// The message as a group gives it to the member of that name. `filter`: with `$share/`.

@@ -33,21 +33,41 @@ pub fn levels(topic: &str) -> impl Iterator<Item = &str> {
 /// A shared filter is matched by the part behind its Share Name. A filter that begins with a
 /// wildcard does not match a topic that begins with `$`. [MQTT-4.7.2-1]
 pub fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+    matches_bytes(filter.as_bytes(), topic.as_bytes())
+}
+
+/// As [`matches`], for whoever has bytes that are valid.
+pub fn matches_bytes(mut filter: &[u8], mut topic: &[u8]) -> bool {
+    if filter == topic {
+        return true;
+    }
+    if topic.first() == Some(&b'$') && matches!(filter.first(), Some(b'+' | b'#')) {
         return false;
     }
-    let mut topic_levels = levels(topic);
-    for filter_level in levels(filter) {
-        if filter_level == "#" {
+    // Both stand at the beginning of a Level.
+    loop {
+        let (level, filter_rest) = split_level(filter);
+        let (topic_level, topic_rest) = split_level(topic);
+        if level == b"#" {
             return true;
         }
-        match topic_levels.next() {
-            Some(_) if filter_level == "+" => {}
-            Some(topic_level) if filter_level == topic_level => {}
-            _ => return false,
+        if level != b"+" && level != topic_level {
+            return false;
+        }
+        match (filter_rest, topic_rest) {
+            (Some(filter_rest), Some(topic_rest)) => (filter, topic) = (filter_rest, topic_rest),
+            (filter_rest, None) => return matches!(filter_rest, None | Some(b"#")),
+            (None, Some(_)) => return false,
         }
     }
-    topic_levels.next().is_none()
+}
+
+/// The first Level, and what stands behind its `/`.
+fn split_level(levels: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match levels.iter().position(|&byte| byte == b'/') {
+        Some(end) => (&levels[..end], Some(&levels[end + 1..])),
+        None => (levels, None),
+    }
 }
 
 /// A valid Topic Filter, taken apart.

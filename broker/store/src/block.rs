@@ -74,7 +74,7 @@ impl Builder {
         let distance = u32::try_from(distance).expect("a commit has less than 2^32 messages");
         let topic_len = u16::try_from(topic.len()).expect("a topic has at most 65,535 bytes");
         let topic_start = u8::try_from(topic_start).expect("the topic follows a short header");
-        let flags = if message.addressee().is_empty() { 0 } else { ADDRESSED };
+        let flags = if message.is_addressed() { ADDRESSED } else { 0 };
         let mut entry = [0; ENTRY];
         entry[..4].copy_from_slice(&end.to_be_bytes());
         entry[4..8].copy_from_slice(&topic_hash(topic).to_be_bytes());

@@ -242,7 +242,7 @@ impl Session {
     /// How the session gets the message that stands at this position; `None`: it does not want it.
     /// At QoS 0: it was sent when it came, or not at all, unless it is in flight.
     pub(crate) fn terms_of(&self, message: &Message, position: Position) -> Option<Terms> {
-        let is_addressed = !message.addressee().is_empty();
+        let is_addressed = message.is_addressed();
         if is_addressed && message.addressee() != self.client_id.as_str() {
             return None;
         }
@@ -250,15 +250,16 @@ impl Session {
             let Subscription { options, id, .. } = *self.subscriptions.get(message.share())?;
             return Some(Terms::new(message.qos(), message.retain(), options, id));
         }
-        let is_own = message.publisher() == self.client_id.as_str();
+        let is_own = || message.publisher() == self.client_id.as_str();
         let mut terms: Option<Terms> = None;
         for (filter, subscription) in self.subscriptions.iter() {
             let has_begun = match subscription.start {
                 SubscribedFrom::At(start) => is_addressed || start <= position,
                 SubscribedFrom::Unwritten(_) | SubscribedFrom::Written(_) => is_addressed,
             };
-            let is_local = is_own && subscription.options.no_local && !is_addressed;
-            if !has_begun || is_local || !topic::matches(filter, message.topic()) {
+            let is_local = subscription.options.no_local && !is_addressed && is_own();
+            let is_match = || topic::matches_bytes(filter.as_bytes(), message.topic_bytes());
+            if !has_begun || is_local || !is_match() {
                 continue;
             }
             let (qos, retain) = (message.qos(), message.retain());
