@@ -110,7 +110,10 @@ impl Outbound {
                 this.finished.need().insert(record.position);
             }
         }
-        for &(packet_id, position) in unacknowledged {
+        // The cursor of a session that has ended has passed what other members of groups got of it.
+        let has_ended = record.expiry_interval_s == 0;
+        let is_open = |&&(_, position): &&(PacketId, Position)| !has_ended || position >= cursor;
+        for &(packet_id, position) in unacknowledged.iter().filter(is_open) {
             in_flight.push((packet_id, position, State::Sent(QoS::AtLeastOnce)));
         }
         in_flight.sort_by_key(|&(_, position, _)| position);

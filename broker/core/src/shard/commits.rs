@@ -136,11 +136,10 @@ impl Shard {
     /// A record of the session, or of one of its exchanges, is committed or synced.
     fn session_stored(&mut self, key: SessionKey, out: &mut Turn) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if session.dissolving.is_some() {
-            return self.read_dissolving(key, out);
-        }
         if session.record.is_stale {
             self.mark_stale(key);
+        } else if session.dissolving.is_some() {
+            self.read_dissolving(key, out);
         } else if matches!(session.link, Link::Opening(_))
             && session.missing(self.desk.reached).is_none()
         {

@@ -21,7 +21,8 @@ pub(crate) struct Dissolving {
     after: Ticket,
     /// What is below was passed on.
     from: Position,
-    is_reading: bool,
+    /// The page that is on its way; one that was asked for before is none of it.
+    reading: Option<u64>,
     /// Who wants the Client Identifier when it is free.
     pub(super) claimants: Vec<Claimant>,
 }
@@ -39,10 +40,12 @@ impl Shard {
         if !session.is_durable || !session.subscriptions.iter().any(is_shared) {
             return false;
         }
+        // After a crash in between it must not come back: its cursor has moved past what it wanted
+        // for itself.
+        session.expiry_interval_s = 0;
         let from = session.outbound.cursor(self.desk.log_end);
         let (after, claimants) = (self.desk.ticket, Vec::new());
-        session.dissolving =
-            Some(Box::new(Dissolving { after, from, is_reading: false, claimants }));
+        session.dissolving = Some(Box::new(Dissolving { after, from, reading: None, claimants }));
         let will = session.will.take();
         if let Some(subscriber) = session.subscriber.take() {
             let filters = session.subscriptions.iter().map(|(filter, _)| filter.into()).collect();
@@ -54,6 +57,7 @@ impl Shard {
         }
         // Other shards may have addressed messages to it that are not committed yet.
         self.desk.wait(Class::Os, Waiter::Session(key));
+        self.mark_stale(key);
         true
     }
 
@@ -61,7 +65,8 @@ impl Shard {
     pub(super) fn read_dissolving(&mut self, key: SessionKey, out: &mut Turn) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(dissolving) = &mut session.dissolving else { return };
-        if dissolving.is_reading || self.desk.reached.committed < dissolving.after {
+        let after = dissolving.after.max(session.record.ticket);
+        if dissolving.reading.is_some() || self.desk.reached.committed < after {
             return;
         }
         if self.desk.is_store_full {
@@ -69,10 +74,11 @@ impl Shard {
             self.desk.held_sessions.push(key);
             return;
         }
-        dissolving.is_reading = true;
+        let number = session.outbound.number_page();
+        dissolving.reading = Some(number);
         out.replays.push(Replay {
             session: key,
-            number: 0,
+            number,
             client_id: session.client_id.clone(),
             from: dissolving.from,
             filters: Arc::from([]),
@@ -86,7 +92,10 @@ impl Shard {
     pub(super) fn pass_page_on(&mut self, page: Page, out: &mut Turn) {
         let Some(session) = self.sessions.get_mut(page.session) else { return };
         let Some(dissolving) = &mut session.dissolving else { return };
-        (dissolving.is_reading, dissolving.from) = (false, page.next);
+        if dissolving.reading.take_if(|reading| *reading == page.number).is_none() {
+            return;
+        }
+        dissolving.from = page.next;
         for (position, message) in page.messages {
             let is_for_it =
                 message.is_shared() && message.addressee() == session.client_id.as_str();

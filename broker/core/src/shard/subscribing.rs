@@ -16,7 +16,8 @@ use crate::turn::{Append, Target, Turn, Write};
 
 impl Shard {
     pub(super) fn subscribe(&mut self, step: SubscribeStep, router: &mut Router, out: &mut Turn) {
-        let Some(session) = self.sessions.get_mut(step.session) else { return };
+        let session = self.sessions.get_mut(step.session);
+        let Some(session) = session.filter(|session| session.dissolving.is_none()) else { return };
         let subscriber = session.subscriber_in(self.desk.id, step.session);
         let key = *session.subscriber.get_or_insert_with(|| router.add(subscriber));
         let mut reason_codes = Vec::with_capacity(step.filters.len());
@@ -132,7 +133,8 @@ impl Shard {
     }
 
     pub(super) fn unsubscribe(&mut self, step: UnsubscribeStep, router: &mut Router) {
-        let Some(session) = self.sessions.get_mut(step.session) else { return };
+        let session = self.sessions.get_mut(step.session);
+        let Some(session) = session.filter(|session| session.dissolving.is_none()) else { return };
         let mut reason_codes = Vec::with_capacity(step.filters.len());
         for filter in &step.filters {
             let was_there = session.subscriptions.remove(filter);

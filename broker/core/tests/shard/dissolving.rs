@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::bench::dialogue::{CONNACK, RESUMED, clean, persistent, puback, send, subscribe};
+use crate::bench::dialogue::{CONNACK, RESUMED, clean, id, persistent, puback, send, subscribe};
 use crate::bench::{Bench, Wire};
 use flotilla_core::counters::DropReason;
 use flotilla_core::limits::Limits;
-use flotilla_mqtt::{Ack, Connect, Packet, QoS, ReasonCode, Version};
+use flotilla_mqtt::{
+    Ack, Connect, Disconnect, Packet, QoS, ReasonCode, Unsubscribe, UnsubscribeFilters,
+    UserProperties, Version,
+};
 
 const SHARED: &str = "$share/g/a/#";
 
@@ -193,4 +196,76 @@ fn what_was_only_in_memory_does_not_go_to_a_full_disk() {
     b.settle();
     assert_eq!(b.engine.log().len(), 0);
     assert_eq!(dropped(&b, DropReason::SessionEnded), 1);
+}
+
+#[test]
+fn a_page_that_was_asked_for_before_is_not_passed_on() {
+    let mut b = bench();
+    let away = join(&mut b, 1, persistent("away", 1));
+    b.cut(away);
+    let p = clean(&mut b, "p");
+    publish(&mut b, p, 1..=5, QoS::AtLeastOnce);
+    let here = join(&mut b, 0, Connect::new(Version::V5, "here"));
+    b.commits_at_once = false;
+    let again = b.connect(1, persistent("away", 1));
+    while b.answer() | b.deliver_mail() | b.commit(1) | b.sync(1) | b.report() {}
+    assert!(b.read_page(), "it asks when it is there");
+    b.cut(again);
+    b.wait_ms(1_001);
+    while b.answer() | b.deliver_mail() | b.commit(1) | b.sync(1) | b.report() {}
+    assert!(b.read_page(), "it asks for what it has to pass on");
+    b.commits_at_once = true;
+    b.settle();
+    assert_eq!(payloads(&mut b, here), [1, 2, 3, 4, 5], "once each");
+}
+
+#[test]
+fn one_who_unsubscribes_and_ends_in_one_turn_is_counted_once() {
+    let mut b = bench();
+    let brief = join(&mut b, 1, persistent("brief", 600));
+    b.hold_turns(true);
+    b.send(
+        brief,
+        &Packet::Unsubscribe(Unsubscribe {
+            packet_id: id(9),
+            user_properties: UserProperties::EMPTY,
+            filters: UnsubscribeFilters::from_slice(&[SHARED]),
+        }),
+    );
+    let mut leave = Disconnect::new(ReasonCode::Success);
+    leave.session_expiry_interval_s = Some(0);
+    b.send(brief, &Packet::Disconnect(leave));
+    b.hold_turns(false);
+    b.settle();
+    assert_eq!(b.router.shared_groups(), 0);
+    assert!(b.engine.session("brief").is_none());
+    assert_eq!(b.shards[1].counters().subscriptions, 0);
+}
+
+#[test]
+fn what_was_passed_on_before_a_crash_is_not_passed_on_again() {
+    let mut b = bench();
+    let away = join(&mut b, 1, persistent("away", 1));
+    let p = clean(&mut b, "p");
+    publish(&mut b, p, 1..=8, QoS::AtLeastOnce);
+    // Sent, and not acknowledged.
+    assert_eq!(b.next(away), "PUBLISH q1 #1 a=1");
+    b.send(away, &Packet::Disconnect(Disconnect::new(ReasonCode::Success)));
+    b.settle();
+    let here = join(&mut b, 0, persistent("here", 600));
+    b.commits_at_once = false;
+    b.wait_ms(1_001);
+    let before = b.engine.log().len();
+    while b.engine.log().len() == before {
+        let _ = b.commit(1) | b.sync(1) | b.report();
+        while b.deliver_mail() | b.read_page() | b.deliver_page() {}
+    }
+    assert!(b.engine.session("away").is_some(), "there is more");
+    b.commits_at_once = true;
+    b.crash();
+    b.wait_ms(1_001);
+    let _ = here;
+    let here = b.connect(0, persistent("here", 600));
+    assert_eq!(b.next(here), RESUMED);
+    assert_eq!(payloads(&mut b, here), [1, 2, 3, 4, 5, 6, 7, 8], "once each");
 }

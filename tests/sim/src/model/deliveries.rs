@@ -225,10 +225,15 @@ impl Model {
             let mut others = all.iter().map(|&at| &self.delivered[at]);
             let other = others.find(|it| {
                 let session = &self.sessions[it.client];
-                let is_there =
-                    it.epoch == session.epoch && self.profile(it.client).expiry_s == u32::MAX;
+                let is_there = it.epoch == session.epoch
+                    && self.profile(it.client).expiry_s == u32::MAX
+                    && session.begins_anew.is_none();
+                // It came from a session that ended, and before that was stored the broker was killed.
+                let is_undone = is_crashed
+                    && (it.qos == QoS::AtMostOnce || self.profile(it.client).expiry_s == 0);
                 it.client != client
                     && it.group == *group
+                    && !is_undone
                     && (is_there || it.qos != QoS::AtLeastOnce)
             });
             assert!(other.is_none(), "{told}, as has another member: {other:?}");

@@ -125,6 +125,9 @@ pub(crate) struct SessionView {
     /// A connection that has ended before CONNACK may have begun another session, and the client
     /// was never told.
     pub(crate) is_murky: bool,
+    /// The connection on which it has asked for a new session, and not been told yet that it has
+    /// one: the old one may be gone, and other members of its groups may have got what it had.
+    pub(crate) begins_anew: Option<usize>,
     /// When CONNACK came.
     pub(crate) welcomed: Step,
     /// Since then the broker may have tried to send what it had.
@@ -174,8 +177,9 @@ impl Model {
         assert!(!(is_present && is_clean), "c{who}: Session Present after Clean Start");
         assert!(!is_present || session.may_be, "c{who}: Session Present, of which session?");
         if !is_present {
-            let is_due =
-                session.is_promised && !is_clean && self.profiles[who].expiry_s == u32::MAX;
+            let is_due = session.is_promised
+                && !(is_clean || session.begins_anew.is_some())
+                && self.profiles[who].expiry_s == u32::MAX;
             assert!(!is_due, "c{who}: its session is gone");
             session.epoch += 1;
             session.unacknowledged.clear();
@@ -195,6 +199,9 @@ impl Model {
             }
         }
         session.welcomed = self.now;
+        // An earlier connection may have begun the session that this one has.
+        let is_open = |anew: &usize| *anew > line || is_present && *anew < line;
+        session.begins_anew = session.begins_anew.filter(is_open);
         session.is_promised = self.profiles[who].expiry_s > 0;
         session.gone_at_ms = None;
     }

@@ -61,6 +61,9 @@ impl World {
         });
         let line = self.lines.len() - 1;
         self.open_lines.push(line);
+        if is_clean {
+            self.model.sessions[who].begins_anew = Some(line);
+        }
         let client = &mut self.clients[who];
         client.forget_line();
         client.line = Some(line);

@@ -28,6 +28,12 @@ impl Outbound {
         Some((u64::from(self.requests), *read_from, positions.collect()))
     }
 
+    /// The number of a page that is not for the client.
+    pub(crate) fn number_page(&mut self) -> u64 {
+        self.requests = self.requests.wrapping_add(1);
+        u64::from(self.requests)
+    }
+
     /// The filters changed: what is being read with the old ones does not count.
     pub(crate) fn discard_page(&mut self) {
         if let Feed::Log { is_reading, .. } = &mut self.feed {
