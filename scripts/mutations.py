@@ -55,6 +55,10 @@ def noticed(directory, black_box):
     code, output = run(directory, program, "--seeds", SEEDS, "--no-shrink", "--first", "--seconds", "90")
     if code:
         return "simulator", first_line(output, ["FAULT"])
+    for plan in sorted((directory / "tests/sim/regressions").glob("*.plan")):
+        code, output = run(directory, program, "--plan", str(plan))
+        if code:
+            return "simulator", first_line(output, ["FAULT"])
     code, output = run(directory, "timeout", "300", cargo, "test", "--quiet", "-p", "flotilla-core")
     if code:
         return "core", first_line(output, ["panicked at", "FAILED", "error"])

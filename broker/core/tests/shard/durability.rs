@@ -382,3 +382,25 @@ fn a_takeover_waits_for_the_exchanges_of_the_session() {
     rest(&mut b);
     assert_eq!(b.next(s), RESUMED);
 }
+
+/// A message that is committed while a page is on its way is in none of both: the session reads on.
+#[test]
+fn what_is_committed_while_a_page_is_read_is_read_next() {
+    let (mut b, p) = with_publisher(Class::Os);
+    let rest = |b: &mut Bench| {
+        while b.answer() | b.deliver_mail() | b.commit(usize::MAX) | b.sync(usize::MAX) | b.report()
+        {
+        }
+    };
+    send(&mut b, p, "os", "1", QoS::AtLeastOnce, 1);
+    rest(&mut b);
+    let s = b.connect(0, persistent("s", 600));
+    rest(&mut b);
+    assert_eq!(b.next(s), RESUMED);
+    assert!(b.read_page(), "it reads what came while it was away");
+    send(&mut b, p, "os", "2", QoS::AtLeastOnce, 2);
+    rest(&mut b);
+    while b.deliver_page() | b.read_page() {}
+    assert_eq!(b.next(s), "PUBLISH q1 #1 os=1");
+    assert_eq!(b.next(s), "PUBLISH q1 #2 os=2");
+}

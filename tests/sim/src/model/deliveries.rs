@@ -153,8 +153,7 @@ impl Model {
         // Of a subscription that has been replaced since it was first sent nothing is known.
         // Nor of one whose record was written after its first messages.
         let sent = publication.sent.unwrap_or_default();
-        let has_left_group = wishes.iter().any(|it| it.is_shared() && it.ending.is_some());
-        let is_sure = wishes.iter().any(|wish| wish.must_be_since(sent)) && !has_left_group;
+        let is_sure = wishes.iter().all(|wish| wish.must_be_since(sent));
         assert!(
             !ids.is_empty() || publish.dup || !is_sure,
             "{told} without Subscription Identifier"
