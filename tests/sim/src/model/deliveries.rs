@@ -4,6 +4,9 @@ use flotilla_mqtt::{Publish, QoS};
 
 use super::{Model, Publication, Step, Who, Wish};
 
+/// A group of which nothing more is known.
+const UNKNOWN: &str = "unknown";
+
 /// A PUBLISH that was pushed to an honest client.
 #[derive(Debug)]
 pub(crate) struct Delivered {
@@ -113,7 +116,7 @@ impl Model {
         match former.and_then(|former| self.delivered.get(*former)) {
             Some(former) => former.group.clone(),
             // It has never been pushed: perhaps that of a group which the client has left.
-            None => Some("unknown".to_owned()),
+            None => Some(UNKNOWN.to_owned()),
         }
     }
 
@@ -189,7 +192,11 @@ impl Model {
             assert!(qos > QoS::AtMostOnce, "{told}: DUP at QoS 0");
             let is_again = earlier.iter().any(|it| it.qos > QoS::AtMostOnce);
             let is_tried = self.sessions[client].lost_line.is_some_and(|lost| lost >= sent);
-            assert!(is_again || is_tried || is_crashed, "{told}: DUP for the first time");
+            let is_unknown = group.as_deref() == Some(UNKNOWN);
+            assert!(
+                is_again || is_tried || is_crashed || is_unknown,
+                "{told}: DUP for the first time"
+            );
         }
         // A subscription may bring it again when it is retained.
         let asks = |wish: &&Wish| {
@@ -255,6 +262,8 @@ impl Model {
             || group.is_some()
             || publication.is_excused
             || publication.is_will
+            // At QoS 0 the first copy may have been lost.
+            || publication.copies > 1 && qos == QoS::AtMostOnce
             || publication.expiry_s.is_some();
         let sent = publication.sent.unwrap_or_default();
         let is_open = is_open || self.full.is_some_and(|full| full >= sent);

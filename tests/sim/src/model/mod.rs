@@ -128,7 +128,7 @@ pub(crate) struct SessionView {
     /// The connection on which it has asked for a new session, and not been told yet that it has
     /// one: the old one may be gone, and other members of its groups may have got what it had.
     pub(crate) begins_anew: Option<usize>,
-    /// When CONNACK came.
+    /// When the CONNECT had come that was last answered.
     pub(crate) welcomed: Step,
     /// Since then the broker may have tried to send what it had.
     pub(crate) lost_line: Option<Step>,
@@ -198,7 +198,6 @@ impl Model {
                 wish.is_open |= wish.client == who && wish.line < line;
             }
         }
-        session.welcomed = self.now;
         // An earlier connection may have begun the session that this one has.
         let is_open = |anew: &usize| *anew > line || is_present && *anew < line;
         session.begins_anew = session.begins_anew.filter(is_open);

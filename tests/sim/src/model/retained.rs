@@ -31,7 +31,10 @@ impl Model {
         };
         let is_last = |(_, it): &&(usize, &Publication)| {
             let is_after = |later: &(usize, &Publication)| {
-                is_sure(later.1) && it.routed.is_some() && later.1.sent > it.routed
+                is_sure(later.1)
+                    && it.copies == 1
+                    && it.routed.is_some()
+                    && later.1.sent > it.routed
             };
             !it.is_refused && !all.iter().any(is_after)
         };

@@ -101,6 +101,8 @@ impl World {
                             && other.connected_at.is_some_and(|at| at >= welcomed)
                             && (other.is_clean || may_have_expired)
                     });
+                    self.model.sessions[who].welcomed =
+                        self.lines[line].connected_at.unwrap_or_default();
                     self.model.welcomed(who, line, connack.session_present, is_clean);
                 }
             }
