@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use flotilla_store::{Error, Report, verify_closed};
 
 use crate::bench::{CLIENTS, batch, client, flip, flip_record, full, open, tamper};
+
+/// How long a file may be there that is needed no more.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn check(dir: &Path) -> Report {
     verify_closed(dir, &|_| true).expect("it can be looked at")
@@ -138,15 +142,24 @@ fn damage_is_found_in_a_store_that_is_in_use() {
             continue;
         }
         let path = dir.path().join(&name);
-        // In the background RocksDB removes what it needs no more.
+        // In the background RocksDB removes what it needs no more, some time after it looked at it
+        // for the last time.
         if !path.exists() {
             continue;
         }
         flip(&path, bytes.len() / 2);
-        let report = store.rocks.verify(&|_| true).unwrap();
-        let named = report.damaged.iter().any(|it| it.file.as_deref() == Some(&name));
-        assert!(named || !path.exists(), "{name}: {:?}", report.damaged);
-        fs::write(path, bytes).unwrap();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let report = store.rocks.verify(&|_| true).unwrap();
+            let is_named = report.damaged.iter().any(|it| it.file.as_deref() == Some(&name));
+            if is_named || !path.exists() {
+                break;
+            }
+            assert!(Instant::now() < until, "{name}: {:?}", report.damaged);
+        }
+        if path.exists() {
+            fs::write(path, bytes).unwrap();
+        }
     }
     assert!(store.rocks.verify(&|_| true).unwrap().is_whole());
 }
