@@ -485,6 +485,7 @@ impl Outbound {
 
     fn remove(&mut self, at: usize) {
         let entry = self.in_flight.remove(at).expect("the caller found it there");
+        self.packet_ids.freed(entry.packet_id);
         self.on_wire -= u32::from(entry.is_on_wire);
         self.done_since_cursor = self.done_since_cursor.saturating_add(1);
     }
