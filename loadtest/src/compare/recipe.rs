@@ -38,7 +38,7 @@ const PRESETS: [Preset; 3] = [
         file: "flotilla.toml",
         text: "[[listener]]\nbind = \"{scheme}://127.0.0.1:{port}\"\n{tls}\
                [ops]\nbind = \"http://127.0.0.1:0\"\n[session]\nqueue_messages_max = 2000000\n\
-               queue_bytes_max = \"1GiB\"\n{workers}{sync}",
+               queue_bytes_max = \"1GiB\"\ninflight_max = 65535\n{workers}{sync}",
         tls: "certificate = \"{cert}\"\nkey = \"{key}\"\n",
         websocket: Some(""),
         workers: "[node]\nworkers = {number}\n",
@@ -50,7 +50,7 @@ const PRESETS: [Preset; 3] = [
         arguments: "-c {dir}/mosquitto.conf",
         file: "mosquitto.conf",
         text: "user root\nlistener {port} 127.0.0.1\n{tls}allow_anonymous true\nmax_queued_messages 0\n\
-               max_inflight_messages 1000\n{ws}",
+               max_inflight_messages 65535\n{ws}",
         tls: "certfile {cert}\nkeyfile {key}\n",
         // Without another listener it ends at once.
         websocket: Some("protocol websockets\nlistener 0 {dir}/mosquitto.sock\n"),
