@@ -34,6 +34,7 @@ mod restart;
 mod resume_storm;
 mod retained;
 mod rumqttc_client;
+mod rumqttc_tour;
 mod session;
 mod shared;
 mod snapshot;

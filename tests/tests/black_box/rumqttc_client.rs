@@ -16,7 +16,7 @@ fn it_publishes_subscribes_and_comes_back(link: Link) {
     }
 }
 
-fn carrier(scene: &Scene) -> Carrier {
+pub(crate) fn carrier(scene: &Scene) -> Carrier {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         let installed = rustls::crypto::ring::default_provider().install_default();
