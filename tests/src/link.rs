@@ -94,106 +94,68 @@ impl Link {
     }
 }
 
+/// Makes a test of each scenario over each of the links, named like them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! over_links {
+    ($links:tt $($scenario:ident),*) => { $( $crate::over_links! { @one $scenario $links } )* };
+    (@one $scenario:ident [$($test:ident $link:ident),*]) => {
+        mod $scenario { $(
+            #[test]
+            fn $test() { super::$scenario($crate::Link::$link); }
+        )* }
+    };
+}
+
 /// Makes a test of each scenario, a function that takes a [`Link`], for MQTT 3.1.1 and MQTT 5 over
 /// each transport, and for MQTT 3.1 over TCP.
 #[macro_export]
 macro_rules! every_link {
-    ($($scenario:ident),* $(,)?) => { $(
-        mod $scenario {
-            #[test]
-            fn v31_tcp() { super::$scenario($crate::Link::V31_TCP); }
-            #[test]
-            fn v311_tcp() { super::$scenario($crate::Link::V311_TCP); }
-            #[test]
-            fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
-            #[test]
-            fn v311_ws() { super::$scenario($crate::Link::V311_WS); }
-            #[test]
-            fn v311_wss() { super::$scenario($crate::Link::V311_WSS); }
-            #[test]
-            fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
-            #[test]
-            fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
-            #[test]
-            fn v5_ws() { super::$scenario($crate::Link::V5_WS); }
-            #[test]
-            fn v5_wss() { super::$scenario($crate::Link::V5_WSS); }
-        }
-    )* };
+    ($($scenario:ident),* $(,)?) => { $crate::over_links! {
+        [
+            v31_tcp V31_TCP,
+            v311_tcp V311_TCP, v311_tls V311_TLS, v311_ws V311_WS, v311_wss V311_WSS,
+            v5_tcp V5_TCP, v5_tls V5_TLS, v5_ws V5_WS, v5_wss V5_WSS
+        ]
+        $($scenario),*
+    } };
 }
 
 /// Makes tests of each scenario that MQTT 3.1 cannot play.
 #[macro_export]
 macro_rules! newer_links {
-    ($($scenario:ident),* $(,)?) => { $(
-        mod $scenario {
-            #[test]
-            fn v311_tcp() { super::$scenario($crate::Link::V311_TCP); }
-            #[test]
-            fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
-            #[test]
-            fn v311_ws() { super::$scenario($crate::Link::V311_WS); }
-            #[test]
-            fn v311_wss() { super::$scenario($crate::Link::V311_WSS); }
-            #[test]
-            fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
-            #[test]
-            fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
-            #[test]
-            fn v5_ws() { super::$scenario($crate::Link::V5_WS); }
-            #[test]
-            fn v5_wss() { super::$scenario($crate::Link::V5_WSS); }
-        }
-    )* };
+    ($($scenario:ident),* $(,)?) => { $crate::over_links! {
+        [
+            v311_tcp V311_TCP, v311_tls V311_TLS, v311_ws V311_WS, v311_wss V311_WSS,
+            v5_tcp V5_TCP, v5_tls V5_TLS, v5_ws V5_WS, v5_wss V5_WSS
+        ]
+        $($scenario),*
+    } };
 }
 
 /// Makes tests of each scenario that only MQTT 5 can play.
 #[macro_export]
 macro_rules! v5_links {
-    ($($scenario:ident),* $(,)?) => { $(
-        mod $scenario {
-            #[test]
-            fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
-            #[test]
-            fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
-            #[test]
-            fn v5_ws() { super::$scenario($crate::Link::V5_WS); }
-            #[test]
-            fn v5_wss() { super::$scenario($crate::Link::V5_WSS); }
-        }
-    )* };
+    ($($scenario:ident),* $(,)?) => { $crate::over_links! {
+        [v5_tcp V5_TCP, v5_tls V5_TLS, v5_ws V5_WS, v5_wss V5_WSS]
+        $($scenario),*
+    } };
 }
 
 /// Makes tests of each scenario that only MQTT 3.1.1 can play.
 #[macro_export]
 macro_rules! v311_links {
-    ($($scenario:ident),* $(,)?) => { $(
-        mod $scenario {
-            #[test]
-            fn v311_tcp() { super::$scenario($crate::Link::V311_TCP); }
-            #[test]
-            fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
-            #[test]
-            fn v311_ws() { super::$scenario($crate::Link::V311_WS); }
-            #[test]
-            fn v311_wss() { super::$scenario($crate::Link::V311_WSS); }
-        }
-    )* };
+    ($($scenario:ident),* $(,)?) => { $crate::over_links! {
+        [v311_tcp V311_TCP, v311_tls V311_TLS, v311_ws V311_WS, v311_wss V311_WSS]
+        $($scenario),*
+    } };
 }
 
 /// Makes four tests of each scenario of a client that speaks no WebSocket.
 #[macro_export]
 macro_rules! stream_links {
-    ($($scenario:ident),* $(,)?) => { $(
-        mod $scenario {
-            #[test]
-            fn v311_tcp() { super::$scenario($crate::Link::V311_TCP); }
-            #[test]
-            fn v311_tls() { super::$scenario($crate::Link::V311_TLS); }
-            #[test]
-            fn v5_tcp() { super::$scenario($crate::Link::V5_TCP); }
-            #[test]
-            fn v5_tls() { super::$scenario($crate::Link::V5_TLS); }
-        }
-    )* };
+    ($($scenario:ident),* $(,)?) => { $crate::over_links! {
+        [v311_tcp V311_TCP, v311_tls V311_TLS, v5_tcp V5_TCP, v5_tls V5_TLS]
+        $($scenario),*
+    } };
 }
