@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::bench::dialogue::{CONNACK, RESUMED, clean, id, persistent, puback, send, subscribe};
+use crate::bench::dialogue::{
+    CONNACK, RESUMED, clean, dropped, id, payloads, persistent, puback, send, subscribe,
+};
 use crate::bench::{Bench, Wire};
 use flotilla_core::counters::DropReason;
 use flotilla_core::limits::Limits;
 use flotilla_mqtt::{
-    Ack, Connect, Disconnect, Packet, QoS, ReasonCode, Unsubscribe, UnsubscribeFilters,
-    UserProperties, Version,
+    Connect, Disconnect, Packet, QoS, ReasonCode, Unsubscribe, UnsubscribeFilters, UserProperties,
+    Version,
 };
 
 const SHARED: &str = "$share/g/a/#";
@@ -26,27 +28,10 @@ fn publish(b: &mut Bench, wire: Wire, numbers: impl Iterator<Item = u16>, qos: Q
     }
 }
 
-fn dropped(b: &Bench, reason: DropReason) -> u64 {
-    b.shards.iter().map(|shard| shard.counters().dropped[reason as usize]).sum()
-}
-
-/// The payloads that arrived, each acknowledged.
-fn payloads(b: &mut Bench, wire: Wire) -> Vec<u16> {
-    let mut all = Vec::new();
-    let mut take = |packet: Packet<'_>| match packet {
-        Packet::Publish(publish) => {
-            let payload = String::from_utf8_lossy(publish.payload);
-            all.push(payload.parse().expect("payloads are numbers"));
-            publish.packet_id
-        }
-        other => panic!("{other:?}"),
-    };
-    while let Some(packet_id) = b.receive(wire, &mut take) {
-        if let Some(packet_id) = packet_id {
-            b.send(wire, &Packet::Puback(Ack::new(packet_id, ReasonCode::Success)));
-        }
-    }
-    all
+/// The numbers that arrived, each acknowledged.
+fn numbers(b: &mut Bench, wire: Wire) -> Vec<u16> {
+    let payloads = payloads(b, wire);
+    payloads.iter().map(|payload| payload.parse().expect("payloads are numbers")).collect()
 }
 
 /// Three shards, small pages.
@@ -72,7 +57,7 @@ fn another_member_gets_what_a_session_that_expires_has_not_had() {
     b.wait_ms(600_001);
     b.settle();
     let expected: Vec<u16> = [2].into_iter().chain(4..=20).collect();
-    assert_eq!(payloads(&mut b, here), expected, "1 was acknowledged, 3 has left at QoS 2");
+    assert_eq!(numbers(&mut b, here), expected, "1 was acknowledged, 3 has left at QoS 2");
     assert!(b.engine.session("away").is_none());
     assert_eq!(dropped(&b, DropReason::SessionEnded), 0);
     let again = b.connect(2, persistent("away", 600));
@@ -101,7 +86,7 @@ fn one_who_begins_anew_leaves_it_to_the_others() {
         }
         let two = b.connect(0, persistent("two", 600));
         assert_eq!(b.next(two), RESUMED);
-        let mut all = payloads(&mut b, two);
+        let mut all = numbers(&mut b, two);
         all.sort_unstable();
         assert_eq!(all, (1..=20).collect::<Vec<_>>());
     }
@@ -136,7 +121,7 @@ fn a_crash_in_between_only_repeats_what_was_not_passed_on() {
         for name in ["one", "two"] {
             let wire = b.connect(0, persistent(name, 600));
             assert!([CONNACK, RESUMED].contains(&b.next(wire).as_str()));
-            all.extend(payloads(&mut b, wire));
+            all.extend(numbers(&mut b, wire));
         }
         all.sort_unstable();
         assert_eq!(all, (1..=20).collect::<Vec<_>>(), "after {commits} commits");
@@ -177,7 +162,7 @@ fn a_full_disk_keeps_it_until_there_is_room() {
     assert!(b.engine.session("one").is_none());
     let two = b.connect(0, persistent("two", 600));
     assert_eq!(b.next(two), RESUMED);
-    let mut all = payloads(&mut b, two);
+    let mut all = numbers(&mut b, two);
     all.sort_unstable();
     assert_eq!(all, (1..=10).collect::<Vec<_>>());
 }
@@ -216,7 +201,7 @@ fn a_page_that_was_asked_for_before_is_not_passed_on() {
     assert!(b.read_page(), "it asks for what it has to pass on");
     b.commits_at_once = true;
     b.settle();
-    assert_eq!(payloads(&mut b, here), [1, 2, 3, 4, 5], "once each");
+    assert_eq!(numbers(&mut b, here), [1, 2, 3, 4, 5], "once each");
 }
 
 #[test]
@@ -267,5 +252,5 @@ fn what_was_passed_on_before_a_crash_is_not_passed_on_again() {
     let _ = here;
     let here = b.connect(0, persistent("here", 600));
     assert_eq!(b.next(here), RESUMED);
-    assert_eq!(payloads(&mut b, here), [1, 2, 3, 4, 5, 6, 7, 8], "once each");
+    assert_eq!(numbers(&mut b, here), [1, 2, 3, 4, 5, 6, 7, 8], "once each");
 }

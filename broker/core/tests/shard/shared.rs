@@ -1,13 +1,14 @@
 //! Shared subscriptions: who of a group gets what.
 
 use crate::bench::dialogue::{
-    CONNACK, RESUMED, clean, id, persistent, puback, send, subscribe, subscribe_with,
+    CONNACK, RESUMED, clean, dropped, id, payloads, persistent, puback, send, subscribe,
+    subscribe_with,
 };
 use crate::bench::{Bench, Wire};
 use flotilla_core::counters::DropReason;
 use flotilla_core::limits::Limits;
 use flotilla_mqtt::{
-    Ack, Connect, Disconnect, Packet, Publish, QoS, ReasonCode, Requested, SubscriptionOptions,
+    Connect, Disconnect, Packet, Publish, QoS, ReasonCode, Requested, SubscriptionOptions,
     Unsubscribe, UnsubscribeFilters, UserProperties, Version,
 };
 
@@ -23,28 +24,6 @@ fn members(b: &mut Bench, shards: &[u16], qos: QoS) -> Vec<Wire> {
         wire
     };
     shards.iter().enumerate().map(join).collect()
-}
-
-fn dropped(b: &Bench, reason: DropReason) -> u64 {
-    b.shards.iter().map(|shard| shard.counters().dropped[reason as usize]).sum()
-}
-
-/// The payloads that arrived, each acknowledged.
-fn payloads(b: &mut Bench, wire: Wire) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut take = |packet: Packet<'_>| match packet {
-        Packet::Publish(publish) => {
-            all.push(String::from_utf8_lossy(publish.payload).into_owned());
-            publish.packet_id
-        }
-        other => panic!("{other:?}"),
-    };
-    while let Some(packet_id) = b.receive(wire, &mut take) {
-        if let Some(packet_id) = packet_id {
-            b.send(wire, &Packet::Puback(Ack::new(packet_id, ReasonCode::Success)));
-        }
-    }
-    all
 }
 
 #[test]

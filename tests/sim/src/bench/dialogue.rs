@@ -1,5 +1,6 @@
 //! Words that dialogues on the bench are made of.
 
+use flotilla_core::counters::DropReason;
 use flotilla_mqtt::{
     Ack, Connect, Packet, PacketId, Publish, QoS, ReasonCode, Requested, Subscribe,
     SubscribeFilters, SubscriptionOptions, UserProperties, Version,
@@ -68,4 +69,27 @@ pub fn send(b: &mut Bench, wire: Wire, topic: &str, payload: &str, qos: QoS, pac
 /// Sends a PUBACK.
 pub fn puback(b: &mut Bench, wire: Wire, number: u16) {
     b.send(wire, &Packet::Puback(Ack::new(id(number), ReasonCode::Success)));
+}
+
+/// Messages of all shards that were dropped for this reason.
+pub fn dropped(b: &Bench, reason: DropReason) -> u64 {
+    b.shards.iter().map(|shard| shard.counters().dropped[reason as usize]).sum()
+}
+
+/// The payloads that arrived, each acknowledged.
+pub fn payloads(b: &mut Bench, wire: Wire) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut take = |packet: Packet<'_>| match packet {
+        Packet::Publish(publish) => {
+            all.push(String::from_utf8_lossy(publish.payload).into_owned());
+            publish.packet_id
+        }
+        other => panic!("{other:?}"),
+    };
+    while let Some(packet_id) = b.receive(wire, &mut take) {
+        if let Some(packet_id) = packet_id {
+            b.send(wire, &Packet::Puback(Ack::new(packet_id, ReasonCode::Success)));
+        }
+    }
+    all
 }
