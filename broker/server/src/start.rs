@@ -33,6 +33,7 @@ use crate::{
         development::DevelopmentCertificate,
         listener::{self, Listener},
         mailbox::{Inbound, Mailbox},
+        sockets::Sockets,
     },
     ops::{
         admin,
@@ -40,7 +41,7 @@ use crate::{
         log,
         opening::OpeningLog,
         operations::{Operations, Serving},
-        process::{raise_open_files_limit, use_small_pages},
+        process::{open_files_max, raise_open_files_limit, use_small_pages},
         shutdown::{Alarm, Signals, abort_on_panic},
     },
     refuse,
@@ -166,9 +167,10 @@ impl Broker {
         progress.begin(Phase::Done, 0);
         drop(opening);
 
+        let sockets = Sockets::within(open_files_max());
         let mut listeners = Vec::new();
         for (settings, tls) in settings.listeners.iter().zip(&files.tls) {
-            listeners.push(Listener::open(settings, tls.clone())?);
+            listeners.push(Listener::open(settings, tls.clone(), &sockets)?);
         }
         let shared = Arc::new(Shared {
             router: RwLock::new(router),

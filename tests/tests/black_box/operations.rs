@@ -134,22 +134,35 @@ fn signals_end_it() {
     }
 }
 
-/// No file descriptor left: those who are connected are served, the others when there is room.
+/// A crowd takes every file descriptor that connections may have: those who are connected are served,
+/// the store has files for what they publish, and the others come in when there is room.
 #[test]
 fn no_file_descriptor_left() {
     let scene = Scene::alone(Link::V5_TCP, Settings::new().open_files_max(120));
     let mut client = scene.connect("a");
     client.subscribe("x", 1);
+    let (mut subscriber, _) = scene.resume("away");
+    subscriber.subscribe("kept", 1);
+    subscriber.disconnect();
     let address = scene.endpoint().address;
     let crowd: Vec<_> = (0..200).map(|_| TcpStream::connect(address)).collect();
+    scene.broker().await_log("connections are open");
     for number in 0..20 {
         client.publish("x", number.to_string(), 1);
         assert_eq!(client.take().text(), number.to_string());
     }
+    // Several of the store's buffers, of which each becomes a file.
+    for _ in 0..300 {
+        client.publish("kept", vec![0; 64 * 1024], 1);
+    }
     drop(crowd);
+    let mut subscriber = scene.come_back("away");
+    for _ in 0..300 {
+        assert_eq!(subscriber.take().payload.len(), 64 * 1024);
+    }
     scene.connect("b").publish("x", "room", 1);
     assert_eq!(client.take().text(), "room");
-    assert!(scene.broker().metric("flotilla_listener_exhausted_total", &[]) > 0.0);
+    assert!(scene.broker().metric("flotilla_listener_full_total", &[]) > 0.0);
 }
 
 /// SIGHUP does not disturb clients.

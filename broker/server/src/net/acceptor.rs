@@ -1,7 +1,7 @@
 //! The thread that accepts connections and hands them to the workers in turn.
 
 use std::{
-    io,
+    fmt, io,
     net::TcpListener,
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use tracing::{debug, error};
 
 use super::{
-    listener::{Accepted, Listener},
+    listener::{Accepted, Full, Listener},
     mailbox::{Inbound, Mailbox},
 };
 use crate::ops::shutdown::Alarm;
@@ -133,25 +133,30 @@ impl Door {
         let Self { listener, socket, .. } = self;
         for _ in 0..AT_ONCE {
             match socket.accept() {
-                Ok((stream, peer)) => {
-                    if let Some(accepted) = listener.admit(stream, peer) {
-                        hand_over(accepted);
+                Ok((stream, peer)) => match listener.admit(stream, peer) {
+                    Ok(accepted) => hand_over(accepted),
+                    Err(Full::Listener) => {
+                        debug!("{} is full, {peer} was turned away", listener.bind);
                     }
-                }
+                    Err(Full::Process(sockets)) => tell(
+                        &mut self.told_at,
+                        format_args!(
+                            "{} turned {peer} away: {sockets} connections are open, and the file \
+                             descriptors that are left are the store's",
+                            listener.bind
+                        ),
+                    ),
+                },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.is_ready = false;
                     return None;
                 }
                 Err(error) if is_exhaustion(&error) => {
                     listener.counts.exhausted.fetch_add(1, Ordering::Relaxed);
-                    if self.told_at.is_none_or(|at| at.elapsed() > EXHAUSTED_SILENCE) {
-                        error!(
-                            "{} cannot accept a connection: {error}; raise the limit of open \
-                             files (LimitNOFILE, ulimit -n), or set max_connections",
-                            listener.bind
-                        );
-                        self.told_at = Some(Instant::now());
-                    }
+                    tell(
+                        &mut self.told_at,
+                        format_args!("{} cannot accept a connection: {error}", listener.bind),
+                    );
                     return Some(EXHAUSTED_PAUSE);
                 }
                 // The peer was gone before it was accepted.
@@ -159,6 +164,14 @@ impl Door {
             }
         }
         Some(Duration::ZERO)
+    }
+}
+
+/// Says that there is no room, unless it was said a short time ago.
+fn tell(told_at: &mut Option<Instant>, what: fmt::Arguments<'_>) {
+    if told_at.is_none_or(|at| at.elapsed() > EXHAUSTED_SILENCE) {
+        error!("{what}; raise the limit of open files (LimitNOFILE, ulimit -n)");
+        *told_at = Some(Instant::now());
     }
 }
 

@@ -13,8 +13,8 @@ use std::{
 use mio::net::TcpStream;
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tracing::debug;
 
+use super::sockets::{Sockets, Taken};
 use crate::config::{Access, Bind, ListenerSettings};
 
 /// Connections that the operating system holds until they are accepted.
@@ -31,6 +31,7 @@ pub(crate) struct Listener {
     pub(crate) foreign_pages: bool,
     max_connections: usize,
     connections: AtomicUsize,
+    sockets: Arc<Sockets>,
     /// What happened so far.
     pub(crate) counts: Counts,
 }
@@ -40,9 +41,9 @@ pub(crate) struct Listener {
 pub(crate) struct Counts {
     /// Accepted.
     pub(crate) accepted: AtomicU64,
-    /// Closed at once because of `max_connections`.
+    /// Closed at once because of `max_connections`, or for want of file descriptors.
     pub(crate) full: AtomicU64,
-    /// Times the operating system had no file descriptor or memory left.
+    /// Times the operating system had no file descriptor or memory left although there was room.
     pub(crate) exhausted: AtomicU64,
 }
 
@@ -62,6 +63,16 @@ pub(crate) struct Accepted {
 pub(crate) struct Place {
     /// Whose.
     pub(crate) listener: Arc<Listener>,
+    _socket: Taken,
+}
+
+/// Why a connection was turned away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Full {
+    /// The listener's `max_connections` are there.
+    Listener,
+    /// The file descriptors that are left are for others. So many sockets are the most.
+    Process(usize),
 }
 
 impl Drop for Place {
@@ -71,13 +82,14 @@ impl Drop for Place {
 }
 
 impl Listener {
-    /// Opens the port. `tls`: for a listener that encrypts.
+    /// Opens the port. `tls`: for a listener that encrypts. `sockets`: of all listeners.
     ///
     /// # Errors
     /// A sentence, when the port is taken or the address is not this machine's.
     pub(crate) fn open(
         settings: &ListenerSettings,
         tls: Option<Arc<ServerConfig>>,
+        sockets: &Arc<Sockets>,
     ) -> Result<(Arc<Self>, TcpListener), String> {
         let socket = listen(settings.bind.address)
             .map_err(|error| why_not(&settings.bind.to_string(), &error, "bind, or --listen"))?;
@@ -89,6 +101,7 @@ impl Listener {
             foreign_pages: settings.foreign_pages,
             max_connections: settings.max_connections,
             connections: AtomicUsize::new(0),
+            sockets: Arc::clone(sockets),
             counts: Counts::default(),
         };
         Ok((Arc::new(listener), socket))
@@ -112,17 +125,27 @@ impl Listener {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Gives a connection that the operating system accepted its place, if there is one.
-    pub(crate) fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) -> Option<Accepted> {
-        let connections = self.connections.fetch_add(1, Ordering::Relaxed);
-        let place = Place { listener: Arc::clone(self) };
-        if connections >= self.max_connections {
+    /// Gives a connection that the operating system accepted its place.
+    ///
+    /// # Errors
+    /// When there is none. It is counted.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Result<Accepted, Full> {
+        let place = self.place().inspect_err(|_| {
             self.counts.full.fetch_add(1, Ordering::Relaxed);
-            debug!("{} is full, {peer} was turned away", self.bind);
-            return None;
-        }
+        })?;
         self.counts.accepted.fetch_add(1, Ordering::Relaxed);
-        Some(Accepted { stream, peer, place })
+        Ok(Accepted { stream, peer, place })
+    }
+
+    fn place(self: &Arc<Self>) -> Result<Place, Full> {
+        let socket = self.sockets.take().ok_or(Full::Process(self.sockets.max()))?;
+        let connections = self.connections.fetch_add(1, Ordering::Relaxed);
+        let place = Place { listener: Arc::clone(self), _socket: socket };
+        if connections < self.max_connections { Ok(place) } else { Err(Full::Listener) }
     }
 }
 

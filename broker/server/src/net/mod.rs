@@ -8,5 +8,6 @@ pub(crate) mod listener;
 pub(crate) mod mailbox;
 pub(crate) mod outgoing;
 pub(crate) mod socket;
+pub(crate) mod sockets;
 pub(crate) mod tls;
 pub(crate) mod upgrade;

@@ -22,13 +22,12 @@ impl Process {
     pub(crate) fn read() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
         let open_files = fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64);
         Self {
             cpu_seconds: cpu_ticks(&stat) as f64 / rustix::param::clock_ticks_per_second() as f64,
             resident_bytes: resident_pages(&statm) * rustix::param::page_size() as u64,
             open_files,
-            open_files_max: open_files_max(&limits),
+            open_files_max: open_files_max(),
         }
     }
 }
@@ -40,6 +39,11 @@ pub(crate) fn raise_open_files_limit() {
     // Who may not is told when there are none left.
     let _ =
         setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit });
+}
+
+/// The most file descriptors there may be.
+pub(crate) fn open_files_max() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Keeps the operating system from giving memory in pages of 2 MiB, of which each counts as a whole
@@ -67,14 +71,6 @@ fn resident_pages(statm: &str) -> u64 {
     statm.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
-fn open_files_max(limits: &str) -> u64 {
-    limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,8 +80,6 @@ mod tests {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 3 0 150 50 0 0 20 0 4 0 99 1 2 3";
         assert_eq!(cpu_ticks(stat), 200);
         assert_eq!(resident_pages("1000 250 100 5 0 300 0"), 250);
-        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files   1024   4096   files\n";
-        assert_eq!(open_files_max(limits), 1024);
         let this = Process::read();
         assert!(this.resident_bytes > 100_000 && this.open_files >= 3 && this.open_files_max > 0);
     }

@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     commits::Commits,
     config::{Overrides, load},
-    net::{listener::Listener, socket::READ_MAX},
+    net::{listener::Listener, socket::READ_MAX, sockets::Sockets},
 };
 
 /// MQTT 3.1.1, clean session, no Keep Alive, no Client Identifier.
@@ -34,7 +34,8 @@ impl Bench {
     fn new() -> Self {
         let listen = vec!["tcp://127.0.0.1:0".parse().unwrap()];
         let settings = load(None, &Overrides { listen, ..Overrides::default() }).unwrap();
-        let (listener, door) = Listener::open(&settings.listeners[0], None).unwrap();
+        let (listener, door) =
+            Listener::open(&settings.listeners[0], None, &Sockets::within(1024)).unwrap();
         door.set_nonblocking(false).unwrap();
         let mailboxes: Arc<[_]> = Arc::new([Arc::<Mailbox>::default()]);
         let alarm = Alarm::new().0;

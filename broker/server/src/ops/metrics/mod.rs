@@ -157,7 +157,7 @@ fn connections(serving: &Serving, report: &Report) {
         );
         count_by(
             "flotilla_listener_full_total",
-            "Sockets closed at once because of max_connections.",
+            "Sockets closed at once because of max_connections or the limit of open files.",
             counts.full.load(Ordering::Relaxed),
             &label,
         );

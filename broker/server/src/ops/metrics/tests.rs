@@ -16,7 +16,7 @@ use crate::{
     commits::Commits,
     config::{Overrides, load},
     crew::Crew,
-    net::listener::Listener,
+    net::{listener::Listener, sockets::Sockets},
     ops::shutdown::Alarm,
     worker::Shared,
 };
@@ -38,7 +38,9 @@ fn operations() -> Operations {
     };
     let operations = Operations::new(&settings, shared.clock, Arc::default());
     operations.opened(Serving {
-        listeners: vec![Listener::open(&settings.listeners[0], None).unwrap().0],
+        listeners: vec![
+            Listener::open(&settings.listeners[0], None, &Sockets::within(1024)).unwrap().0,
+        ],
         shared: Arc::new(shared),
         unclean_stop: None,
     });
