@@ -106,6 +106,15 @@ impl Bench {
         true
     }
 
+    /// The oldest page that was asked for cannot be read.
+    pub fn fail_page(&mut self) -> bool {
+        let Some((shard, replay)) = self.replays.pop_front() else { return false };
+        let at = usize::from(shard.0);
+        self.shards[at].replay_failed(replay.session, self.now, &mut self.turns[at]);
+        self.end_turn(at);
+        true
+    }
+
     /// The oldest page arrives.
     pub fn deliver_page(&mut self) -> bool {
         self.deliver_page_of(0)
