@@ -212,3 +212,28 @@ impl AddAssign<&Self> for Counters {
         self.retained_expired += other.retained_expired;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Metrics stand in tables by these places, under these names.
+    #[test]
+    fn each_has_its_place_with_a_label_of_its_own() {
+        let reasons = DropReason::ALL.map(|reason| (reason as usize, reason.name()));
+        let outcomes = ConnectOutcome::ALL.map(|outcome| (outcome as usize, outcome.name()));
+        for named in [&reasons[..], &outcomes[..]] {
+            assert!(named.iter().map(|&(place, _)| place).eq(0..named.len()), "{named:?}");
+            let labels: BTreeSet<_> = named.iter().map(|&(_, label)| label).collect();
+            assert_eq!(labels.len(), named.len());
+            let is_plain =
+                |label: &&str| label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(labels.iter().all(is_plain), "{labels:?}");
+        }
+        let places = Counters::default().packets_received.len();
+        let packets: BTreeSet<_> = packet_labels().map(|(place, _)| place).collect();
+        assert!(packets.len() == 15 && packets.iter().all(|&place| place < places), "{packets:?}");
+    }
+}

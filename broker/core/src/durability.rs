@@ -153,6 +153,17 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_is_for_topics() {
+        assert_eq!(check_filter("telemetry/+/#"), Ok(()));
+        let shared = check_filter("$share/g/telemetry/#").unwrap_err();
+        assert!(shared.contains("write \"telemetry/#\""), "{shared}");
+        for wrong in ["", "a/#/b", "a+"] {
+            let refusal = check_filter(wrong).unwrap_err();
+            assert!(refusal.starts_with(&format!("`{wrong}` is no Topic Filter: ")), "{refusal}");
+        }
+    }
+
+    #[test]
     fn records_are_never_in_memory_only() {
         let durability = Durability::new(Vec::new(), Class::Memory);
         assert_eq!((durability.of_records(), durability.of_ends()), (Class::Os, Class::Os));

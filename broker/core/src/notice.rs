@@ -71,3 +71,39 @@ impl fmt::Display for Notice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences() {
+        let client_id = ClientId::from("c");
+        let connected = |identity: Option<&str>, session_present| Notice::Connected {
+            client_id: client_id.clone(),
+            identity: identity.map(str::to_owned),
+            session_present,
+        };
+        let refused = |client_id| Notice::Refused {
+            client_id,
+            connection: ConnectionKey::default(),
+            reason: "it said nothing".to_owned(),
+        };
+        for (notice, sentence) in [
+            (connected(None, false), "client c connected with a new session"),
+            (connected(Some("me"), true), "client c connected as me, its session goes on"),
+            (refused(Some(client_id.clone())), "client c refused: it said nothing"),
+            (refused(None), "peer refused: it said nothing"),
+            (
+                Notice::Disconnected { client_id: client_id.clone(), reason: "it left" },
+                "client c disconnected: it left",
+            ),
+            (
+                Notice::Overtaken { client_id: client_id.clone(), messages: 3 },
+                "client c lost 3 messages to cleaning; its next CONNACK says so",
+            ),
+        ] {
+            assert_eq!(notice.to_string(), sentence);
+        }
+    }
+}

@@ -57,6 +57,23 @@ fn whatever_else_it_says_ends_it() {
 }
 
 #[test]
+fn bytes_are_taken_when_they_are_a_packet() {
+    let mut b = Bench::new(1);
+    let wire = b.connect(0, connect("a"));
+    assert_eq!(b.next(wire), "AUTH 0x18 who?");
+    for byte in b"\xf0\x0e\x18\x0c\x15\0\x05BENCH\x16\0\x01" {
+        b.send_bytes(wire, &[*byte]);
+        assert_eq!((b.next(wire).as_str(), b.is_open(wire)), ("", true));
+    }
+    b.send_bytes(wire, b"x");
+    assert_eq!(b.next(wire), "CONNACK 0x87 present=false", "x is nobody");
+    let wire = b.connect(0, connect("a"));
+    assert_eq!(b.next(wire), "AUTH 0x18 who?");
+    b.send_bytes(wire, b"\xf1\0");
+    assert_eq!((b.next(wire).as_str(), b.is_open(wire)), ("CONNACK 0x81 present=false", false));
+}
+
+#[test]
 fn one_that_says_nothing_is_not_waited_for() {
     let limits = Limits { connect_timeout_ms: 1_000, ..Limits::default() };
     let mut b = Bench::with_limits(1, limits);
@@ -113,6 +130,9 @@ fn steps_come_in_their_order() {
     let wire = clean(&mut b, "plain");
     auth(&mut b, wire, ReasonCode::ReAuthenticate, "");
     assert_eq!(b.next(wire), "DISCONNECT 0x82");
+    let wire = authenticated(&mut b, "a");
+    b.send(wire, &Packet::Auth(Auth::new(ReasonCode::ReAuthenticate, "OTHER")));
+    assert_eq!(b.next(wire), "DISCONNECT 0x82", "[MQTT-4.12.1-1]");
 }
 
 #[test]

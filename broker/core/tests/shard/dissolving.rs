@@ -254,3 +254,22 @@ fn what_was_passed_on_before_a_crash_is_not_passed_on_again() {
     assert_eq!(b.next(here), RESUMED);
     assert_eq!(numbers(&mut b, here), [1, 2, 3, 4, 5, 6, 7, 8], "once each");
 }
+
+/// The timer of its Session Expiry Interval rings while what it had is passed on.
+#[test]
+fn a_session_that_has_ended_does_not_expire() {
+    let mut b = bench();
+    let away = join(&mut b, 1, persistent("away", 10));
+    b.cut(away);
+    let p = clean(&mut b, "p");
+    publish(&mut b, p, 1..=20, QoS::AtLeastOnce);
+    b.commits_at_once = false;
+    let anew = b.connect(0, Connect::new(Version::V5, "away"));
+    while b.answer() | b.deliver_mail() {}
+    b.wait_ms(10_001);
+    assert_eq!(b.next(anew), "", "the old one is on its way");
+    b.settle();
+    assert_eq!(b.next(anew), CONNACK);
+    let expired: u64 = b.shards.iter().map(|shard| shard.counters().sessions_expired).sum();
+    assert_eq!((expired, dropped(&b, DropReason::SessionEnded)), (0, 20));
+}

@@ -1,14 +1,20 @@
 //! Shards on a bench: rules, faults, bounds.
 
+mod aliases;
 mod authenticate;
 mod bounds;
 mod cleaned;
 mod dissolving;
 mod durability;
+mod exchanges;
 mod faults;
+mod forbidden;
 mod full;
+mod own_words;
 mod refused;
 mod rules;
 mod shared;
+mod strays;
+mod unreadable;
 
 use sim::bench;
