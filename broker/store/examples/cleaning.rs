@@ -222,7 +222,7 @@ fn stream(dir: &Path) {
                 while began.elapsed() < took + Duration::from_secs(seconds) {
                     std::thread::sleep(Duration::from_millis(50));
                 }
-                let cleaned = store.rocks.counters().cleaned[Reason::Consumed as usize];
+                let cleaned = store.rocks.counters().cleaned[Reason::Consumed as usize].messages;
                 let left = bytes_in(&dir) >> 20;
                 println!(
                     "{seconds} s after the last one was consumed: {cleaned} messages cleaned, {left} MiB on the disk"

@@ -174,11 +174,15 @@ pub struct Counters {
     pub messages: u64,
     /// Bytes of those messages.
     pub message_bytes: u64,
+    /// Bytes of the blocks that they went into: what the log grew by, before it is compressed.
+    /// Without what was cleaned it is what the log holds ([`LogSize`]) beyond what it held when it
+    /// was opened.
+    pub block_bytes: u64,
     /// How often the index of the log could not be written, or was damaged or missing where it was
     /// needed, so that blocks were read that it would have spared. No message is lost by that.
     pub index_faults: u64,
-    /// Messages that cleaning took from the log, by [`Reason`].
-    pub cleaned: [u64; Reason::ALL.len()],
+    /// What cleaning took from the log, by [`Reason`].
+    pub cleaned: [Taken; Reason::ALL.len()],
     /// Nanoseconds spent in writing commits.
     pub commit_ns: u64,
     /// Messages of each commit.

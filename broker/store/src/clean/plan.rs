@@ -7,6 +7,8 @@
 //! * *bytes*: what is too much, whoever wants it. The largest partition gives first, so a flood does
 //!   not push a quiet one out.
 
+use std::ops::AddAssign;
+
 use flotilla_core::id::Position;
 
 /// Nobody wants anything.
@@ -89,9 +91,14 @@ pub struct Taken {
 impl Cut {
     fn take(&mut self, part: &Part, reason: Reason) {
         self.begin = part.end;
-        let taken = &mut self.taken[reason as usize];
-        taken.messages += part.messages;
-        taken.bytes += part.bytes;
+        self.taken[reason as usize] += Taken { messages: part.messages, bytes: part.bytes };
+    }
+}
+
+impl AddAssign for Taken {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
     }
 }
 

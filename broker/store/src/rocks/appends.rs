@@ -27,6 +27,8 @@ pub(super) struct Blocks {
     last: usize,
     /// Partitions of which something is in the group.
     touched: Vec<usize>,
+    /// Bytes of the blocks in the group.
+    bytes: u64,
 }
 
 /// The end of a partition.
@@ -57,6 +59,7 @@ impl Blocks {
             open,
             last: 0,
             touched: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -71,7 +74,7 @@ impl Blocks {
         let number = self.partition_of(message.topic(), store)?;
         let open = &mut self.open[number];
         if !open.builder.has_room(message) {
-            open.finish_block(store, changes);
+            self.bytes += open.finish_block(store, changes);
         }
         open.builder.push(position, message);
         if !std::mem::replace(&mut open.is_touched, true) {
@@ -107,37 +110,43 @@ impl Blocks {
     /// Puts all that is not yet in a block into blocks.
     pub(super) fn finish(&mut self, store: &Store, changes: &mut WriteBatch) {
         for number in &self.touched {
-            self.open[*number].finish_block(store, changes);
+            self.bytes += self.open[*number].finish_block(store, changes);
         }
     }
 
     /// What was put into blocks will not be committed.
     pub(super) fn forget(&mut self) {
+        self.bytes = 0;
         for number in self.touched.drain(..) {
             let open = &mut self.open[number];
             *open = Open::new(Arc::clone(&open.partition));
         }
     }
 
-    /// What was put into blocks is committed.
-    pub(super) fn committed(&mut self) {
+    /// What was put into blocks is committed: so many bytes.
+    pub(super) fn committed(&mut self) -> u64 {
         for number in self.touched.drain(..) {
             let open = &mut self.open[number];
             open.partition.committed(open.previous);
             open.is_touched = false;
         }
+        std::mem::take(&mut self.bytes)
     }
 }
 
 impl Open {
-    fn finish_block(&mut self, store: &Store, changes: &mut WriteBatch) {
+    /// Puts what has come into a block, of so many bytes.
+    fn finish_block(&mut self, store: &Store, changes: &mut WriteBatch) -> u64 {
         if self.builder.is_empty() {
-            return;
+            return 0;
         }
         let first = self.builder.first();
         let db = store.own_db();
         let family = family(&db, &self.partition.family);
-        changes.put_cf(&family, keys::first(first), self.builder.finish(self.previous));
+        let block = self.builder.finish(self.previous);
+        changes.put_cf(&family, keys::first(first), block);
+        let bytes = block.len() as u64;
         self.previous = first;
+        bytes
     }
 }

@@ -80,7 +80,7 @@ pub(super) struct Touched {
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     size: LogSize,
-    cleaned: [u64; Reason::ALL.len()],
+    cleaned: [Taken; Reason::ALL.len()],
 }
 
 /// What a commit does to a session.
@@ -110,8 +110,8 @@ impl Cleaning {
         lock(&self.known).size
     }
 
-    /// Messages taken, by [`Reason`].
-    pub(super) fn cleaned(&self) -> [u64; Reason::ALL.len()] {
+    /// What was taken, by [`Reason`].
+    pub(super) fn cleaned(&self) -> [Taken; Reason::ALL.len()] {
         lock(&self.known).cleaned
     }
 }
@@ -223,13 +223,12 @@ impl<K: CommitSink> Work<K> {
         let mut taken = [Taken::default(); Reason::ALL.len()];
         for cut in &cuts {
             for (sum, of) in taken.iter_mut().zip(cut.taken) {
-                sum.messages += of.messages;
-                sum.bytes += of.bytes;
+                *sum += of;
             }
         }
         let mut known = lock(&store.cleaning.known);
         for (sum, of) in known.cleaned.iter_mut().zip(taken) {
-            *sum += of.messages;
+            *sum += of;
         }
         known.size.bytes -= taken.iter().map(|of| of.bytes).sum::<u64>().min(known.size.bytes);
         drop(known);

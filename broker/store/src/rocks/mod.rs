@@ -85,6 +85,8 @@ struct Store {
     end: AtomicU64,
     partitions: Partitions,
     tail: Tail,
+    /// Bytes of the blocks that were committed since it was opened.
+    block_bytes: AtomicU64,
     /// How often the index could not be used or written.
     index_faults: AtomicU64,
     cleaning: Cleaning,
@@ -138,6 +140,7 @@ impl Rocks {
             end: AtomicU64::new(recovered.end.0),
             partitions,
             tail,
+            block_bytes: AtomicU64::new(0),
             index_faults: AtomicU64::new(0),
             cleaning: Cleaning::default(),
         });
@@ -205,8 +208,9 @@ impl Engine for Rocks {
 
     fn counters(&self) -> Counters {
         let index_faults = self.store.index_faults.load(Ordering::Relaxed);
+        let block_bytes = self.store.block_bytes.load(Ordering::Relaxed);
         let cleaned = self.store.cleaning.cleaned();
-        Counters { index_faults, cleaned, ..self.committer.counters() }
+        Counters { block_bytes, index_faults, cleaned, ..self.committer.counters() }
     }
 
     fn log_size(&self) -> LogSize {

@@ -60,7 +60,8 @@ impl Writer {
     /// What was staged is in the store.
     fn committed(&mut self) -> Position {
         self.is_writing = false;
-        self.blocks.committed();
+        let bytes = self.blocks.committed();
+        self.store.block_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.store.end.store(self.next.0, Ordering::Release);
         self.store.tail.committed(self.next);
         self.next

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use flotilla_core::id::ClientId;
 use flotilla_core::turn::Write;
-use flotilla_store::{Cleaned, Engine, LogSize, Options, Reason, backlog_closed};
+use flotilla_store::{Cleaned, Engine, LogSize, Options, Reason, Taken, backlog_closed};
 
 use crate::bench::{Bench, DEADLINE, cursor, message, options, put, session};
 
@@ -48,7 +48,7 @@ fn what_everybody_has_had_goes() {
     b.reopen();
     assert_eq!(b.recovered.sessions[0].cursor.0, 26);
     assert_eq!(b.positions(1), (21..51).collect::<Vec<_>>());
-    assert_eq!(b.rocks().counters().cleaned, [0; 3], "since it was opened");
+    assert_eq!(b.rocks().counters().cleaned, [Taken::default(); 3], "since it was opened");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_is_too_old_goes_and_what_is_too_much() {
     let cleaned = b.cleaned();
     assert_eq!(cleaned.taken[Reason::Age as usize].messages, 10);
     assert_eq!(b.positions(1), (11..21).collect::<Vec<_>>(), "the newest of a segment counts");
-    assert_eq!(b.rocks().counters().cleaned, [0, 10, 0]);
+    assert_eq!(b.rocks().counters().cleaned.map(|of| of.messages), [0, 10, 0]);
 
     let mut b = Bench::new(Options { disk_bytes_max: Some(20_000), ..options(10) });
     b.write(put(session("s", &["#"])));
@@ -133,6 +133,10 @@ fn what_is_too_old_goes_and_what_is_too_much() {
     assert_eq!(left.len() as u64 + gone, 410);
     let size = size(&b);
     assert!((15_000..=20_000).contains(&size.bytes), "{size:?}");
+    let counters = b.rocks().counters();
+    let taken = counters.cleaned[Reason::Bytes as usize];
+    assert_eq!(taken.messages, gone);
+    assert_eq!(counters.block_bytes - taken.bytes, size.bytes, "what came and did not go");
     assert_eq!(size.partitions, 2);
 }
 

@@ -348,6 +348,12 @@ fn stored(serving: &Serving, report: &Report) {
         size.bytes,
         &[],
     );
+    count(
+        "flotilla_store_log_appended_bytes_total",
+        "Bytes that the log grew by, before they are compressed; without flotilla_store_log_cleaned_bytes_total \
+         it is what flotilla_store_log_bytes has grown by.",
+        store.block_bytes,
+    );
     gauge(
         "flotilla_store_log_partitions",
         "Partitions of the log that have messages.",
@@ -367,12 +373,19 @@ fn stored(serving: &Serving, report: &Report) {
         size.oldest_ms.map_or(0, |oldest_ms| now_ms.saturating_sub(oldest_ms) / 1000),
         &[],
     );
-    for (reason, count) in Reason::ALL.iter().zip(store.cleaned) {
+    for (reason, taken) in Reason::ALL.iter().zip(store.cleaned) {
+        let reason = [("reason", reason.name())];
         count_by(
             "flotilla_store_messages_cleaned_total",
             "Messages that went from the log: nobody wanted them any more, too old, too many.",
-            count,
-            &[("reason", reason.name())],
+            taken.messages,
+            &reason,
+        );
+        count_by(
+            "flotilla_store_log_cleaned_bytes_total",
+            "Bytes of these messages in the log, before they are compressed.",
+            taken.bytes,
+            &reason,
         );
     }
     gauge("flotilla_shared_groups", "Groups of shared subscriptions.", shared_groups as u64, &[]);
