@@ -75,6 +75,7 @@ impl Desk {
 
     /// A message arrived at somebody who makes this of it.
     pub(crate) fn received(&mut self, publish: &Publish<'_>, receives: Receives) {
+        self.tally.arrived[publish.qos as usize] += 1;
         let stamp = Stamp::read(publish.payload).filter(|stamp| stamp.run == self.run);
         match (stamp, receives) {
             (Some(stamp), Receives::Streams(watch)) => self.delivered(stamp, publish.qos, watch),
@@ -95,6 +96,7 @@ impl Desk {
         }
         match self.streams[watch.stream + at as usize].received(stamp.sequence) {
             Arrival::Duplicate => {
+                self.tally.arrived[qos as usize] -= 1;
                 self.tally.duplicated += 1;
                 self.tally.duplicated_qos1 += u64::from(qos == QoS::AtLeastOnce);
                 return;

@@ -3,10 +3,11 @@
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use mio::net::TcpStream;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::{fleet::Target, tls::Session, websocket::WebSocket};
 
@@ -95,6 +96,11 @@ impl Link {
 
     pub(crate) const fn source(&mut self) -> &mut TcpStream {
         &mut self.stream
+    }
+
+    /// Lets the connection end with RST when it is dropped.
+    pub(crate) fn reset_at_end(&self) -> io::Result<()> {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))
     }
 
     /// Where to append what is to be sent.

@@ -1,6 +1,6 @@
 //! A publisher: what it may send now.
 
-use flotilla_mqtt::PacketId;
+use flotilla_mqtt::{PacketId, QoS};
 
 use crate::{link::Link, stamp::Stamp, template::Template};
 
@@ -32,8 +32,7 @@ pub(crate) struct Publisher {
     /// In each of its stamps.
     pub(crate) number: u32,
     pub(crate) template: Template,
-    /// Whether the broker acknowledges its messages.
-    pub(crate) is_acknowledged: bool,
+    pub(crate) qos: QoS,
     /// Messages that may be on their way.
     pub(crate) window: u64,
     /// Messages that the broker takes unacknowledged.
@@ -72,9 +71,14 @@ impl Publisher {
         self.sent - before
     }
 
+    /// Whether the broker acknowledges its messages.
+    pub(crate) const fn is_acknowledged(&self) -> bool {
+        !matches!(self.qos, QoS::AtMostOnce)
+    }
+
     /// Whether all that it was to send has been acknowledged and has arrived.
     pub(crate) const fn is_done(&self) -> bool {
-        (!self.is_acknowledged || self.acknowledged >= self.sent) && self.lost() == 0
+        (!self.is_acknowledged() || self.acknowledged >= self.sent) && self.lost() == 0
     }
 
     /// When it is to send by the clock; never, if it does not or has sent all.
@@ -93,13 +97,13 @@ impl Publisher {
         if self.sent >= self.limit {
             return false;
         }
-        if self.is_acknowledged && self.sent - self.acknowledged >= self.receive_maximum {
+        if self.is_acknowledged() && self.sent - self.acknowledged >= self.receive_maximum {
             return false;
         }
         if self.pace.is_some() {
             return true;
         }
-        if self.is_acknowledged && self.sent - self.acknowledged >= self.window {
+        if self.is_acknowledged() && self.sent - self.acknowledged >= self.window {
             return false;
         }
         self.receivers == 0

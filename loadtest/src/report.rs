@@ -51,7 +51,17 @@ pub(crate) struct Latency {
 /// What happened to the messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Checks {
+    /// Connections that the broker accepted, ever.
+    pub(crate) connections: u64,
     pub(crate) sent: u64,
+    /// The same, by the QoS of the messages.
+    pub(crate) sent_by_qos: [u64; 3],
+    /// All that came for the first time, by the QoS that it came with: what counts as delivered, and
+    /// Wills, retained and foreign messages.
+    pub(crate) arrived_by_qos: [u64; 3],
+    /// Connections with a Will that were cut: so many messages more that the broker had to send, at
+    /// QoS 1.
+    pub(crate) wills: u64,
     /// Acknowledged by the broker.
     pub(crate) acknowledged: u64,
     /// Acknowledged with an error.

@@ -148,7 +148,7 @@ impl Run {
     /// Whether all that it sent is acknowledged.
     pub(crate) fn is_acknowledged(&self, publisher: u32) -> bool {
         let publisher = &self.fleet.desk.publishers[publisher as usize];
-        !publisher.is_acknowledged || publisher.acknowledged >= publisher.sent
+        !publisher.is_acknowledged() || publisher.acknowledged >= publisher.sent
     }
 
     /// Lets a connection that is ready publish; the number of the publisher.
@@ -168,7 +168,7 @@ impl Run {
             client: publishing.client,
             number,
             template: Template::new(publishing.topics, style)?,
-            is_acknowledged: publishing.qos > QoS::AtMostOnce,
+            qos: publishing.qos,
             window: publishing.window,
             receive_maximum: u64::from(self.fleet.receive_maximum(publishing.client)),
             receivers: publishing.receivers,
@@ -320,8 +320,16 @@ impl Run {
         let memory = self.memory()?;
         self.fleet.leave()?;
         let tally = &self.fleet.desk.tally;
+        let mut sent_by_qos = [0; 3];
+        for publisher in &self.fleet.desk.publishers {
+            sent_by_qos[publisher.qos as usize] += publisher.sent;
+        }
         let checks = Checks {
+            connections: self.fleet.readied as u64,
             sent: tally.sent,
+            sent_by_qos,
+            arrived_by_qos: tally.arrived,
+            wills: self.wills,
             acknowledged: tally.acknowledged,
             refused: tally.refused,
             delivered: tally.delivered,

@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     /// Messages that arrived, each receiver's counted.
     pub(crate) delivered: u64,
+    /// All that came and was no duplicate, by its QoS.
+    pub(crate) arrived: [u64; 3],
     pub(crate) duplicated: u64,
     /// Of these, at QoS 1, where it may be.
     pub(crate) duplicated_qos1: u64,
@@ -41,6 +43,7 @@ impl Tally {
             acknowledged: 0,
             refused: 0,
             delivered: 0,
+            arrived: [0; 3],
             duplicated: 0,
             duplicated_qos1: 0,
             wills: 0,

@@ -177,6 +177,16 @@ fn payload(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The first level of topics.
+fn level(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if !text.is_empty() && text.chars().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("it is to be letters, digits and '-'".to_owned())
+    }
+}
+
 /// Whole seconds.
 fn keep_alive(text: &str) -> Result<u16, String> {
     let seconds = u16::try_from(time(text)?.as_secs());
@@ -205,6 +215,12 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_name_is_one_level_of_a_topic() {
+        assert_eq!(level("site-7"), Ok("site-7".to_owned()));
+        assert!(["", "a/b", "+", "$share"].into_iter().all(|text| level(text).is_err()));
     }
 
     #[test]

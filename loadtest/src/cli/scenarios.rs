@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::{Common, count, in_flight, time};
+use crate::cli::{Common, count, in_flight, level, time};
 
 #[derive(Subcommand)]
 pub(crate) enum Scenario {
@@ -200,4 +200,7 @@ pub(crate) struct MixedFleet {
     /// Time in which each device leaves once, for a quarter of it
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(crate) cycle: Duration,
+    /// What topics and Client Identifiers begin with: fleets of different names can be on one broker
+    #[arg(long, value_name = "NAME", default_value = "load", value_parser = level)]
+    pub(crate) name: String,
 }

@@ -53,9 +53,22 @@ impl Fleet {
         client.link.flush().map_err(|source| broken(client, address, source))
     }
 
-    /// Ends a connection as when a device loses its power.
+    /// Ends a connection without DISCONNECT: closes it as when a program is killed.
     pub(crate) fn cut(&mut self, number: usize) {
         self.clients[number] = None;
+    }
+
+    /// The same with RST, as when a device comes back from a loss of power: what is on its way on
+    /// the connection is thrown away on both sides.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub(crate) fn reset(&mut self, number: usize) -> Result<(), Error> {
+        if let Some(client) = self.clients[number].take() {
+            let what = "a connection cannot be reset";
+            client.link.reset_at_end().map_err(|source| Error::System { what, source })?;
+        }
+        Ok(())
     }
 
     /// Lets a connection that has gone be opened again in one of the next turns.

@@ -18,37 +18,37 @@ use crate::{
     run::{Publishing, Run, Unit},
     scenario::{
         EXPIRY_S,
-        visits::{Visitor, Visits},
+        visits::{Farewell, Visitor, Visits},
         words_with,
     },
     stamp::{STAMP_LEN, Stamp},
     template::Topics,
 };
 
-/// What the topics of commands begin with; the number of a device follows.
-const COMMANDS: &str = "load/mixed/cmd/";
 /// How long nothing may arrive before what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(10);
 /// How often it is looked who is to come or go.
 const STEP: Duration = Duration::from_millis(2);
-/// Members of the shared subscription.
+/// Members of each shared subscription.
 const MEMBERS: u32 = 3;
 /// Messages of devices for one command.
 const COMMAND_EACH: f64 = 10.0;
 
-/// `load/mixed/q0|q1|q2/NUMBER/state` from the devices, `load/mixed/cmd/NUMBER` to them,
-/// `load/mixed/will/NUMBER` when one is cut.
+/// `NAME/mixed/q0|q1|q2/NUMBER/state` from the devices, `NAME/mixed/cmd/NUMBER` to them,
+/// `NAME/mixed/will/NUMBER` when one is cut.
 pub(crate) fn mixed_fleet(mut run: Run, mixed: &MixedFleet) -> Result<Report, Error> {
     if mixed.common.qos != 0 || mixed.common.messages.is_some() {
         let reason = "a mixed fleet has devices of each QoS, and ends after --duration".to_owned();
         return Err(Error::Usage { option: "--qos, --messages", reason });
     }
-    let devices = mixed.devices;
-    let mut visitors = vec![historian(&mut run, devices)];
+    let (name, devices) = (mixed.name.as_str(), mixed.devices);
+    // Those who publish come last.
+    let mut visitors = vec![historian(&mut run, name, devices)];
+    visitors.extend(technicians(&mut run, name, devices));
     let commands = run.watch(devices, 1, false);
-    visitors.extend((0..devices).map(|number| device(&run, number, commands)));
+    visitors.extend((0..devices).map(|number| device(&run, name, number, commands)));
     discard(&mut run, &visitors)?;
-    listeners(&mut run, devices);
+    listeners(&mut run, name, devices);
     for visitor in &mut visitors {
         visitor.client = run.fleet.open(visitor.role.clone());
         if visitor.role.session_expiry_interval_s > 0 {
@@ -56,7 +56,7 @@ pub(crate) fn mixed_fleet(mut run: Run, mixed: &MixedFleet) -> Result<Report, Er
             visitor.role.filters.clear();
         }
     }
-    let commander = run.fleet.open(Role::new("load-pub-commander".into()));
+    let commander = run.fleet.open(Role::new(format!("{name}-pub-commander")));
     run.fleet.until_ready()?;
     send(&mut run, mixed, &mut visitors, commander)?;
 
@@ -71,7 +71,7 @@ pub(crate) fn mixed_fleet(mut run: Run, mixed: &MixedFleet) -> Result<Report, Er
     }
     run.finish(QUIET)?;
     await_wills(&mut run)?;
-    ask_for_retained(&mut run, devices)?;
+    ask_for_retained(&mut run, name, devices)?;
 
     let setting = format!(
         "{devices} devices, {} messages a second, {} returns, {} cut",
@@ -81,8 +81,13 @@ pub(crate) fn mixed_fleet(mut run: Run, mixed: &MixedFleet) -> Result<Report, Er
 }
 
 /// What the devices say at `q0`, `q1`, `q2`, or at each of them.
-fn states(qos: &str) -> String {
-    format!("load/mixed/{qos}/+/state")
+fn states(name: &str, qos: &str) -> String {
+    format!("{name}/mixed/{qos}/+/state")
+}
+
+/// What the topics of commands begin with; the number of a device follows.
+fn commands_to(name: &str) -> String {
+    format!("{name}/mixed/cmd/")
 }
 
 /// A third of the devices each.
@@ -96,45 +101,63 @@ const fn is_retained(device: u32) -> bool {
 }
 
 /// Those who are always there, and miss nothing.
-fn listeners(run: &mut Run, devices: u32) {
-    let mut dashboard = Role::new("load-mixed-dashboard".into());
-    dashboard.filters = vec![states("+")];
+fn listeners(run: &mut Run, name: &str, devices: u32) {
+    let mut dashboard = Role::new(format!("{name}-mixed-dashboard"));
+    dashboard.filters = vec![states(name, "+")];
     dashboard.qos = QoS::ExactlyOnce;
     dashboard.receives = Receives::Streams(run.watch(0, devices, true));
     run.fleet.open(dashboard);
     // Each message to one of them.
     let watch = run.watch(0, devices, false);
     for number in 0..MEMBERS {
-        let mut member = Role::new(format!("load-mixed-member-{number}"));
-        member.filters = vec![format!("$share/load/{}", states("+"))];
+        let mut member = Role::new(format!("{name}-mixed-member-{number}"));
+        member.filters = vec![format!("$share/load/{}", states(name, "+"))];
         member.qos = QoS::ExactlyOnce;
         member.receives = Receives::Streams(watch);
         run.fleet.open(member);
     }
-    let mut wills = Role::new("load-mixed-wills".into());
-    wills.filters = vec!["load/mixed/will/+".into()];
+    let mut wills = Role::new(format!("{name}-mixed-wills"));
+    wills.filters = vec![format!("{name}/mixed/will/+")];
     wills.qos = QoS::AtLeastOnce;
     wills.receives = Receives::Wills;
     run.fleet.open(wills);
 }
 
 /// It is cut again and again, and gets all that was acknowledged nevertheless.
-fn historian(run: &mut Run, devices: u32) -> Visitor {
-    let mut role = Role::new("load-mixed-historian".into());
+fn historian(run: &mut Run, name: &str, devices: u32) -> Visitor {
+    let mut role = Role::new(format!("{name}-mixed-historian"));
     role.clean_start = false;
     role.session_expiry_interval_s = EXPIRY_S;
-    role.filters = vec![states("q1"), states("q2")];
+    role.filters = vec![states(name, "q1"), states(name, "q2")];
     role.qos = QoS::ExactlyOnce;
     let watch = run.watch(0, devices, true);
     role.receives = Receives::Streams(Watch { is_timed: false, ..watch });
     role.inbox = Some(run.inbox());
-    Visitor { client: 0, role, is_cut: true, is_here: true }
+    Visitor { client: 0, role, farewell: Farewell::Reset, is_here: true }
+}
+
+/// Members of a shared subscription with sessions of their own, which are cut one after the other; now
+/// and then none of them is there. Each message to one of them.
+fn technicians(run: &mut Run, name: &str, devices: u32) -> Vec<Visitor> {
+    let watch = run.watch(0, devices, false);
+    let technician = |number| {
+        let mut role = Role::new(format!("{name}-mixed-technician-{number}"));
+        role.clean_start = false;
+        role.session_expiry_interval_s = EXPIRY_S;
+        let shared = |qos| format!("$share/technicians/{}", states(name, qos));
+        role.filters = vec![shared("q1"), shared("q2")];
+        role.qos = QoS::ExactlyOnce;
+        role.receives = Receives::Streams(Watch { is_timed: false, ..watch });
+        role.inbox = Some(run.inbox());
+        Visitor { client: 0, role, farewell: Farewell::Close, is_here: true }
+    };
+    (0..MEMBERS).map(technician).collect()
 }
 
 /// Half of the devices have sessions that wait for them, and get commands.
-fn device(run: &Run, number: u32, commands: Watch) -> Visitor {
-    let mut role = Role::new(format!("load-mixed-device-{number}"));
-    role.filters = vec![Topics::numbered(COMMANDS, u64::from(number), "")];
+fn device(run: &Run, name: &str, number: u32, commands: Watch) -> Visitor {
+    let mut role = Role::new(format!("{name}-mixed-device-{number}"));
+    role.filters = vec![Topics::numbered(&commands_to(name), u64::from(number), "")];
     role.qos = QoS::AtLeastOnce;
     if number.is_multiple_of(2) {
         role.clean_start = false;
@@ -144,10 +167,14 @@ fn device(run: &Run, number: u32, commands: Watch) -> Visitor {
     let mut payload = vec![0; STAMP_LEN];
     let stamp = Stamp { run: run.fleet.desk.run, publisher: number, sequence: 0, time_ns: 0 };
     stamp.write(&mut payload);
-    role.will = Some(LastWords { topic: format!("load/mixed/will/{number}"), payload });
+    role.will = Some(LastWords { topic: format!("{name}/mixed/will/{number}"), payload });
     // What was acknowledged has arrived; at QoS 0 nobody knows, so these say goodbye.
-    let is_cut = number % 4 < 2 && qos_of(number) > QoS::AtMostOnce;
-    Visitor { client: 0, role, is_cut, is_here: true }
+    let farewell = match number % 4 {
+        0 if qos_of(number) > QoS::AtMostOnce => Farewell::Close,
+        1 if qos_of(number) > QoS::AtMostOnce => Farewell::Reset,
+        _ => Farewell::Disconnect,
+    };
+    Visitor { client: 0, role, farewell, is_here: true }
 }
 
 /// Ends the sessions that an earlier run left behind.
@@ -175,15 +202,16 @@ fn send(
         let start_ns = run.fleet.desk.now_ns.cast_signed() + (interval_ns / all * number) as i64;
         Some(Pace { start_ns, interval_ns })
     };
-    // The historian comes first, and publishes nothing.
-    for (number, visitor) in (0..devices).zip(&mut visitors[1..]) {
+    // The others come first, and publish nothing.
+    let others = visitors.len() - devices as usize;
+    for (number, visitor) in (0..devices).zip(&mut visitors[others..]) {
         let qos = qos_of(number);
         let publisher = run.publish(Publishing {
             client: visitor.client,
-            topics: Topics::One(format!("load/mixed/q{}/{number:05}/state", qos as u8)),
+            topics: Topics::One(format!("{}/mixed/q{}/{number:05}/state", mixed.name, qos as u8)),
             window: u64::MAX,
-            // Dashboard and group; the historian is not there for all of QoS 0.
-            receivers: if qos == QoS::AtMostOnce { 2 } else { 3 },
+            // Dashboard and group; historian and technicians are not there for all of QoS 0.
+            receivers: if qos == QoS::AtMostOnce { 2 } else { 4 },
             limit: None,
             pace: pace(run, f64::from(number), rate, f64::from(devices)),
             retain: is_retained(number),
@@ -195,7 +223,7 @@ fn send(
     run.publish(Publishing {
         client: commander,
         topics: Topics::Numbered {
-            before: COMMANDS.into(),
+            before: commands_to(&mixed.name),
             after: String::new(),
             first: 0,
             step: 2,
@@ -231,12 +259,12 @@ fn await_wills(run: &mut Run) -> Result<(), Error> {
 }
 
 /// Somebody new asks for the state of all devices.
-fn ask_for_retained(run: &mut Run, devices: u32) -> Result<(), Error> {
+fn ask_for_retained(run: &mut Run, name: &str, devices: u32) -> Result<(), Error> {
     let publishers = &run.fleet.desk.publishers;
     let has_sent = |number: &u32| publishers[*number as usize].sent > 0;
     run.retained = (0..devices).filter(|it| is_retained(*it)).filter(has_sent).count() as u64;
-    let mut role = Role::new("load-mixed-newcomer".into());
-    role.filters = vec![states("+")];
+    let mut role = Role::new(format!("{name}-mixed-newcomer"));
+    role.filters = vec![states(name, "+")];
     role.receives = Receives::Last;
     run.fleet.open(role);
     run.fleet.until_ready()?;

@@ -35,9 +35,19 @@ pub(super) struct Visitor {
     pub(super) client: usize,
     /// What it is when it comes back.
     pub(super) role: Role,
-    /// Goes without a word.
-    pub(super) is_cut: bool,
+    pub(super) farewell: Farewell,
     pub(super) is_here: bool,
+}
+
+/// How somebody leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// Says DISCONNECT.
+    Disconnect,
+    /// Closes the connection without a word.
+    Close,
+    /// Ends the connection with RST.
+    Reset,
 }
 
 impl Visits {
@@ -102,17 +112,18 @@ impl Visits {
     fn go(&mut self, run: &mut Run) -> Result<(), Error> {
         let back = Instant::now() + self.cycle / 4;
         for number in std::mem::take(&mut self.leaving) {
-            let Visitor { client, role, is_cut, .. } = &self.visitors[number];
+            let Visitor { client, role, farewell, .. } = &self.visitors[number];
             if role.publisher.is_some_and(|publisher| !run.is_acknowledged(publisher)) {
                 self.leaving.push(number);
                 continue;
             }
-            if *is_cut {
-                run.fleet.cut(*client);
-                run.wills += u64::from(role.will.is_some());
-            } else {
-                run.fleet.depart(*client)?;
+            match farewell {
+                Farewell::Disconnect => run.fleet.depart(*client)?,
+                Farewell::Close => run.fleet.cut(*client),
+                Farewell::Reset => run.fleet.reset(*client)?,
             }
+            let has_will = role.will.is_some() && *farewell != Farewell::Disconnect;
+            run.wills += u64::from(has_will);
             self.away.push_back((back, number));
         }
         Ok(())
