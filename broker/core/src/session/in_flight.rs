@@ -62,7 +62,8 @@ pub(crate) enum Acknowledged {
 pub(crate) enum Resend {
     /// Its Packet Identifier, and whether it left before.
     Under(PacketId, bool),
-    /// Its exchange went on meanwhile.
+    /// Its exchange went on meanwhile, or ended: the client acknowledges on this connection what it
+    /// got on the one before.
     NoMore,
 }
 

@@ -226,17 +226,17 @@ impl Outbound {
         }
         let waiting = self.waiting.pop_front()?;
         self.waiting_bytes -= waiting.bytes();
-        if let Source::Log(position) = waiting.source {
-            self.frontier = self.frontier.max(position.plus(1));
-        }
         Some(waiting)
     }
 
-    /// The message at this position goes out again: its Packet Identifier, and whether it left
-    /// before. `None`: it is a new one.
+    /// The message at this position, the next one, goes out again: its Packet Identifier, and whether
+    /// it left before. `None`: it is a new one.
     pub(crate) fn send_again(&mut self, position: Option<Position>) -> Option<Resend> {
-        let position = Some(position?);
-        let at = self.in_flight.binary_search_by_key(&position, InFlight::position).ok()?;
+        let position = position?;
+        let is_known = position < self.frontier || self.is_finished(position);
+        self.frontier = self.frontier.max(position.plus(1));
+        let found = self.in_flight.binary_search_by_key(&Some(position), InFlight::position);
+        let Ok(at) = found else { return is_known.then_some(Resend::NoMore) };
         let entry = &mut self.in_flight[at];
         if !entry.must_be_sent() {
             return Some(Resend::NoMore);

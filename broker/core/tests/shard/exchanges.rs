@@ -1,11 +1,13 @@
 //! Acknowledgements that come twice, refuse, or belong to nothing.
 
-use crate::bench::dialogue::{CONNACK, RESUMED, clean, id, payloads, persistent, send, subscribe};
+use crate::bench::dialogue::{
+    CONNACK, RESUMED, clean, id, payloads, persistent, puback, send, subscribe,
+};
 use crate::bench::{Bench, Wire};
 use flotilla_core::id::{ClientId, Position, ShardId, Ticket};
 use flotilla_core::record::OutboundRecord;
 use flotilla_core::turn::{Batch, Write};
-use flotilla_mqtt::{Ack, Packet, QoS, ReasonCode};
+use flotilla_mqtt::{Ack, Connect, Packet, QoS, ReasonCode};
 
 fn durable(b: &mut Bench, qos: QoS) -> Wire {
     let s = b.connect(0, persistent("s", 600));
@@ -65,6 +67,56 @@ fn a_second_pubrec_changes_nothing() {
     b.send(s, &Packet::Pubcomp(Ack::new(id(1), ReasonCode::Success)));
     pubrec(&mut b, s, 1, ReasonCode::Success);
     assert_eq!(b.next(s), "PUBREL #1 0x92", "section 4.3.3: there is none of this name any more");
+}
+
+/// A client acknowledges on a new connection what it got on the old one, before the broker has come
+/// to sending it again.
+#[test]
+fn what_is_acknowledged_before_it_is_sent_again_is_done() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        for crash in [false, true] {
+            let mut b = Bench::new(1);
+            let s = durable(&mut b, qos);
+            let p = clean(&mut b, "p");
+            for number in 1..=3 {
+                send(&mut b, p, "a", &number.to_string(), qos, number);
+                assert_eq!(b.next(s), format!("PUBLISH q{} #{number} a={number}", qos.bits()));
+            }
+            b.cut(s);
+            if crash {
+                b.crash();
+            }
+            let s = b.connect(0, Connect { receive_maximum: 1, ..persistent("s", 600) });
+            assert_eq!(b.next(s), RESUMED);
+            assert_eq!(b.next(s), format!("PUBLISH q{} dup #1 a=1", qos.bits()));
+            // 2 is finished, of 3 the first half.
+            for number in [2, 3] {
+                match qos {
+                    QoS::ExactlyOnce => {
+                        pubrec(&mut b, s, number, ReasonCode::Success);
+                        assert_eq!(b.next(s), format!("PUBREL #{number} 0x00"));
+                    }
+                    _ => puback(&mut b, s, number),
+                }
+            }
+            let pubcomp = |number| Packet::Pubcomp(Ack::new(id(number), ReasonCode::Success));
+            if qos == QoS::ExactlyOnce {
+                b.send(s, &pubcomp(2));
+                pubrec(&mut b, s, 1, ReasonCode::Success);
+                assert_eq!(b.next(s), "PUBREL #1 0x00");
+                b.send(s, &pubcomp(1));
+            } else {
+                puback(&mut b, s, 1);
+            }
+            assert_eq!(b.next(s), "", "{qos:?} {crash}: [MQTT-4.3.3-5]");
+            if qos == QoS::ExactlyOnce {
+                b.send(s, &pubcomp(3));
+            }
+            let p = clean(&mut b, "q");
+            send(&mut b, p, "a", "4", qos, 4);
+            assert_eq!(b.next(s), format!("PUBLISH q{} #4 a=4", qos.bits()));
+        }
+    }
 }
 
 #[test]
