@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(packets topics operations settings stored)
+[ ${#targets[@]} -gt 0 ] || targets=(packets topics websocket operations settings passwords stored)
 
 environment=$(scripts/rocksdb.sh)
 eval "$environment"

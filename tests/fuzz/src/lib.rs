@@ -3,14 +3,13 @@
 //! Each [`Target`] takes bytes from whoever has some, a fuzzer or a committed corpus, and panics
 //! when the broker breaks a rule.
 
-#[expect(dead_code, unused_imports, reason = "the broker's module, of which one function is used")]
-#[path = "../../../broker/server/src/config/mod.rs"]
-mod config;
 mod operations;
 mod packets;
+mod passwords;
 mod settings;
 mod stored;
 mod topics;
+mod websocket;
 
 /// Something that takes bytes.
 pub struct Target {
@@ -21,10 +20,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "packets", body: packets::decode_and_encode },
     Target { name: "topics", body: topics::route },
+    Target { name: "websocket", body: websocket::listen },
     Target { name: "operations", body: operations::play_any },
     Target { name: "settings", body: settings::read_any },
+    Target { name: "passwords", body: passwords::load_any },
     Target { name: "stored", body: stored::recover_damaged },
 ];

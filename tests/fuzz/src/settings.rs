@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::config::{Overrides, load};
+use flotilla::config::{Overrides, load};
 
 /// Any file is settings, or is refused with a sentence.
 pub(crate) fn read_any(bytes: &[u8]) {

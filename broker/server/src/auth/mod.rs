@@ -22,8 +22,9 @@ use crate::{
 
 pub(crate) use certificate::identity;
 pub(crate) use credential::Kind;
-pub(crate) use password::{PasswordFileError, Passwords, put};
-use scram::Outcome;
+pub(crate) use password::put;
+pub use password::{PasswordFileError, Passwords};
+pub use scram::Outcome;
 pub(crate) use scram::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN};
 
 /// Passwords that wait for a thread; more are refused with "server busy".

@@ -16,7 +16,7 @@ use super::{
 /// Who may connect with which password. One line a user: `NAME:$argon2id$…` or
 /// `NAME:SCRAM-SHA-256$…`; lines that are empty or begin with `#` say nothing.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Passwords {
+pub struct Passwords {
     users: HashMap<String, Credential>,
     /// The first user's: a name that is not there costs the same work as one that is.
     decoy: Option<Credential>,
@@ -26,19 +26,47 @@ pub(crate) struct Passwords {
 
 /// Why a password file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PasswordFileError {
+pub enum PasswordFileError {
+    /// The file is not there, or not to be read.
     #[error(
         "the password file {path} cannot be read: {source}; `flotilla passwd {path} USER` makes it"
     )]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file cannot be replaced.
     #[error("the password file {path} cannot be written: {source}")]
-    Write { path: PathBuf, source: io::Error },
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is not a user's.
     #[error("{path}:{line}: {reason}; `flotilla passwd {path} USER` writes such lines")]
-    Line { path: PathBuf, line: usize, reason: &'static str },
+    Line {
+        /// In which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Such a name cannot stand in the file.
     #[error("the name {name:?} cannot be used: {reason}")]
-    Name { name: String, reason: &'static str },
+    Name {
+        /// Of the user.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// There must be one.
     #[error("the password is empty; nothing was changed")]
     EmptyPassword,
+    /// The hash could not be made.
     #[error("the password could not be hashed: {0}")]
     Hash(argon2::password_hash::Error),
 }
@@ -48,7 +76,7 @@ impl Passwords {
     ///
     /// # Errors
     /// When it cannot be read, or a line is not a user's.
-    pub(crate) fn load(path: &Path) -> Result<Self, PasswordFileError> {
+    pub fn load(path: &Path) -> Result<Self, PasswordFileError> {
         let text = fs::read_to_string(path)
             .map_err(|source| PasswordFileError::Read { path: path.to_owned(), source })?;
         let (mut users, mut decoy) = (HashMap::new(), None);
@@ -73,7 +101,7 @@ impl Passwords {
     }
 
     /// The next step of SCRAM-SHA-256: `kept` is from the step before.
-    pub(crate) fn converse(&self, message: &[u8], kept: Option<&[u8]>) -> Outcome {
+    pub fn converse(&self, message: &[u8], kept: Option<&[u8]>) -> Outcome {
         let find = |name: &str| self.users.get(name).and_then(Credential::verifier);
         let of_decoy = self.decoy.as_ref().and_then(Credential::verifier);
         let iterations = of_decoy.map_or(scram::ITERATIONS, scram::Verifier::iterations);

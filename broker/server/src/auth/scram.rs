@@ -36,17 +36,22 @@ pub(crate) struct Verifier {
 
 /// What a step leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Say this to the client, keep that for the next step.
+pub enum Outcome {
+    /// There is another step.
     Challenge {
+        /// For the client.
         data: Vec<u8>,
+        /// For the next step.
         kept: Vec<u8>,
     },
-    /// It is this user; say that to the client.
+    /// The client has shown who it is.
     Proven {
+        /// Its User Name.
         user: String,
+        /// For the client.
         data: Vec<u8>,
     },
+    /// It has not.
     Refused,
 }
 

@@ -18,12 +18,13 @@ use serde::{Deserializer, de};
 
 pub(crate) use bind::Bind;
 pub(crate) use choice::{IdentitySource, Level, Sync};
-pub(crate) use refusal::Refusal;
-pub(crate) use settings::{Access, ListenerSettings, ServerCertificate, Settings, TlsSettings};
+pub use refusal::Refusal;
+pub use settings::Settings;
+pub(crate) use settings::{Access, ListenerSettings, ServerCertificate, TlsSettings};
 
 /// What the command line says over the configuration file.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Overrides {
+pub struct Overrides {
     /// `--data`
     pub(crate) data: Option<std::path::PathBuf>,
     /// `--listen`; if there is any, the file's listeners do not count.
@@ -39,7 +40,7 @@ pub(crate) const REFERENCE: &str = include_str!("reference.toml");
 ///
 /// # Errors
 /// What is wrong with the file, its first fault.
-pub(crate) fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Settings, Refusal> {
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Settings, Refusal> {
     let Some(file) = file else {
         return Settings::new(written::Written::default(), Path::new(""), overrides);
     };

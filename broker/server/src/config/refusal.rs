@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 /// What is wrong, where, what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     /// The file; `None`: the command line, or no file at all.
     pub(crate) file: Option<PathBuf>,
     /// The line, counted from 1, where there is one.

@@ -19,7 +19,7 @@ use super::{
 
 /// A configuration that makes sense. Paths are as the process sees them.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// For people.
     pub(crate) node_name: String,
     /// Everything the broker keeps.

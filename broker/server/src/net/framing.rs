@@ -25,7 +25,7 @@ const PONGS_MAX: usize = 4096;
 
 /// What of the stream is between frames.
 #[derive(Debug)]
-pub(crate) struct Framing {
+pub struct Framing {
     stage: Stage,
     /// Of a header or a control frame.
     begun: Vec<u8>,
@@ -34,7 +34,7 @@ pub(crate) struct Framing {
     is_in_message: bool,
     has_said_goodbye: bool,
     /// What the socket has not taken yet.
-    pub(crate) unsent: Vec<u8>,
+    pub unsent: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ struct Payload {
 
 /// What came of what was heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub enum Heard {
     /// It goes on.
     Well,
     /// The peer has ended it properly.
@@ -73,7 +73,7 @@ struct Fault {
 
 impl Framing {
     /// Waits for the request.
-    pub(crate) fn new(upgrade: Upgrade) -> Self {
+    pub fn new(upgrade: Upgrade) -> Self {
         Self {
             stage: Stage::Upgrading(upgrade),
             begun: Vec::new(),
@@ -85,12 +85,12 @@ impl Framing {
     }
 
     /// Whether the request was answered, and frames go both ways.
-    pub(crate) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
     }
 
     /// Adds what the peer said to `said`.
-    pub(crate) fn unframe(&mut self, bytes: &[u8], said: &mut Vec<u8>) -> Heard {
+    pub fn unframe(&mut self, bytes: &[u8], said: &mut Vec<u8>) -> Heard {
         match &mut self.stage {
             Stage::Deaf => Heard::Well,
             Stage::Open => self.listen(bytes, said),
@@ -239,7 +239,7 @@ impl Framing {
 }
 
 /// Adds a frame of packets to `into`.
-pub(crate) fn frame_packets(bytes: &[u8], into: &mut Vec<u8>) {
+pub fn frame_packets(bytes: &[u8], into: &mut Vec<u8>) {
     frame(OpCode::Data(Data::Binary), bytes, into);
 }
 

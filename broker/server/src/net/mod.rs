@@ -3,11 +3,11 @@
 pub(crate) mod acceptor;
 pub(crate) mod development;
 pub(crate) mod encryption;
-pub(crate) mod framing;
+pub mod framing;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 pub(crate) mod outgoing;
 pub(crate) mod socket;
 pub(crate) mod sockets;
 pub(crate) mod tls;
-pub(crate) mod upgrade;
+pub mod upgrade;

@@ -22,7 +22,7 @@ const END: &[u8] = b"\r\n\r\n";
 
 /// A request that has not come as a whole.
 #[derive(Debug)]
-pub(crate) struct Upgrade {
+pub struct Upgrade {
     came: Vec<u8>,
     path: Box<str>,
     bytes_max: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Upgrade {
 
 /// What is answered.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// Nothing yet.
     Wait,
     /// From here on come frames.
@@ -53,12 +53,12 @@ pub(crate) enum Answer {
 impl Upgrade {
     /// For a request to `path` of at most `bytes_max` bytes. `foreign_pages`: from web pages of
     /// other machines, too.
-    pub(crate) fn new(path: &str, bytes_max: usize, foreign_pages: bool) -> Self {
+    pub fn new(path: &str, bytes_max: usize, foreign_pages: bool) -> Self {
         Self { came: Vec::new(), path: path.into(), bytes_max, foreign_pages }
     }
 
     /// Takes up what came.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Answer {
+    pub fn take(&mut self, bytes: &[u8]) -> Answer {
         // The end may have begun in what came before.
         let begin = self.came.len().saturating_sub(END.len() - 1);
         self.came.extend_from_slice(bytes);
