@@ -3,11 +3,17 @@
 use std::{fmt, num::NonZeroU32};
 
 use argon2::{
-    Argon2, PasswordHasher, PasswordVerifier,
+    Argon2, Params, PasswordHasher, PasswordVerifier,
     password_hash::{self, phc},
 };
 
 use super::scram::Verifier;
+
+// What one check of a password may cost at most; those that `flotilla passwd` writes cost 19 MiB, 2
+// passes.
+const MEMORY_KIB_MAX: u32 = 1 << 20;
+const PASSES_MAX: u32 = 100;
+const LANES_MAX: u32 = 64;
 
 /// A hash by which a password can be checked.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,14 +45,29 @@ impl Credential {
         }
     }
 
-    /// What stands behind a name in a password file; `None`: neither.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// What stands behind a name in a password file.
+    ///
+    /// # Errors
+    /// Why it cannot be used: it is neither, or a check would take more than a broker can spare.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         if let Some(verifier) = Verifier::parse(text) {
-            return Some(Self::Scram(verifier));
+            return Ok(Self::Scram(verifier));
         }
-        let hash = phc::PasswordHash::new(text).ok()?;
-        let is_argon2id = hash.algorithm == phc::Ident::new_unwrap("argon2id");
-        (is_argon2id && hash.hash.is_some()).then_some(Self::Argon2(hash))
+        let argon2id = phc::Ident::new_unwrap("argon2id");
+        let hash = phc::PasswordHash::new(text).ok();
+        let hash = hash.filter(|hash| hash.algorithm == argon2id && hash.hash.is_some()).ok_or(
+            "after the name stands no argon2id hash ($argon2id$…) and no SCRAM verifier \
+             (SCRAM-SHA-256$…)",
+        )?;
+        let params = Params::try_from(&hash)
+            .map_err(|_| "no password can be checked with the parameters of its argon2id hash")?;
+        let is_costly = params.m_cost() > MEMORY_KIB_MAX
+            || params.t_cost() > PASSES_MAX
+            || params.p_cost() > LANES_MAX;
+        if is_costly {
+            return Err("its argon2id hash takes more than 1 GiB, 100 passes or 64 lanes a check");
+        }
+        Ok(Self::Argon2(hash))
     }
 
     /// Whether this is the password. Slow on purpose.
