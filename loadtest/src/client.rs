@@ -94,6 +94,8 @@ pub(crate) enum Phase {
     /// This many SUBACK are to come.
     AwaitSuback(usize),
     Ready,
+    /// It reads no more: it will be cut.
+    Deaf,
     /// It has said goodbye.
     Left,
 }
@@ -297,6 +299,7 @@ impl Phase {
             Self::AwaitConnack => "before CONNACK",
             Self::AwaitSuback(_) => "before SUBACK",
             Self::Ready => "while messages flow",
+            Self::Deaf => "while it hangs",
             Self::Left => "after DISCONNECT",
         }
     }

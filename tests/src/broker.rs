@@ -1,6 +1,9 @@
 //! The broker as a process, with its data in a temporary directory.
 
+mod descriptors;
 mod threads;
+
+pub use descriptors::Descriptors;
 
 use std::{
     fs,

@@ -29,7 +29,7 @@ mod socket;
 mod subscriber;
 pub mod websocket;
 
-pub use broker::{Broker, Ended, new_home};
+pub use broker::{Broker, Descriptors, Ended, new_home};
 pub use certificates::Certificates;
 pub use client::{Client, Lost};
 pub use dialogue::Received;

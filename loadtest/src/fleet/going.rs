@@ -53,6 +53,13 @@ impl Fleet {
         client.link.flush().map_err(|source| broken(client, address, source))
     }
 
+    /// Reads nothing more on a connection, as when a device hangs before it dies.
+    pub(crate) fn deafen(&mut self, number: usize) {
+        if let Some(client) = &mut self.clients[number] {
+            client.phase = Phase::Deaf;
+        }
+    }
+
     /// Ends a connection without DISCONNECT: closes it as when a program is killed.
     pub(crate) fn cut(&mut self, number: usize) {
         self.clients[number] = None;

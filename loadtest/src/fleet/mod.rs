@@ -264,6 +264,9 @@ impl Fleet {
 
     fn readable(&mut self, number: usize) -> Result<(), Error> {
         let Some(client) = &mut self.clients[number] else { return Ok(()) };
+        if client.phase == Phase::Deaf {
+            return Ok(());
+        }
         let address = self.target.address;
         let was_opening = client.phase.is_opening();
         loop {

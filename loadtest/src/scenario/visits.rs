@@ -7,6 +7,8 @@ use std::{
 
 use crate::{client::Role, error::Error, run::Run};
 
+/// How long who will be cut hangs before: what comes meanwhile has not come when it is back.
+const DEAF: Duration = Duration::from_millis(20);
 /// How long it may take until all are back in the end.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
@@ -21,6 +23,8 @@ pub(super) struct Visits {
     told: u64,
     /// They wait for acknowledgements.
     leaving: Vec<usize>,
+    /// In the order in which they will be cut.
+    deaf: VecDeque<(Instant, usize)>,
     /// In the order in which they come back.
     away: VecDeque<(Instant, usize)>,
     coming: Vec<usize>,
@@ -58,6 +62,7 @@ impl Visits {
             began: Instant::now(),
             told: 0,
             leaving: Vec::new(),
+            deaf: VecDeque::new(),
             away: VecDeque::new(),
             coming: Vec::new(),
             returns: 0,
@@ -92,7 +97,7 @@ impl Visits {
     pub(super) fn end(&mut self, run: &mut Run) -> Result<(), Error> {
         let last = Instant::now() + self.cycle;
         let deadline = Instant::now() + BACK_WITHIN;
-        while self.leaving.len() + self.away.len() + self.coming.len() > 0 {
+        while self.leaving.len() + self.deaf.len() + self.away.len() + self.coming.len() > 0 {
             self.go(run)?;
             self.come(run, last);
             run.wait(Duration::from_millis(1))?;
@@ -110,20 +115,30 @@ impl Visits {
 
     /// Those go whose messages the broker has.
     fn go(&mut self, run: &mut Run) -> Result<(), Error> {
-        let back = Instant::now() + self.cycle / 4;
+        let now = Instant::now();
+        let back = now + self.cycle / 4;
         for number in std::mem::take(&mut self.leaving) {
             let Visitor { client, role, farewell, .. } = &self.visitors[number];
             if role.publisher.is_some_and(|publisher| !run.is_acknowledged(publisher)) {
                 self.leaving.push(number);
                 continue;
             }
-            match farewell {
-                Farewell::Disconnect => run.fleet.depart(*client)?,
-                Farewell::Close => run.fleet.cut(*client),
-                Farewell::Reset => run.fleet.reset(*client)?,
+            if *farewell != Farewell::Disconnect {
+                run.fleet.deafen(*client);
+                self.deaf.push_back((now + DEAF, number));
+                continue;
             }
-            let has_will = role.will.is_some() && *farewell != Farewell::Disconnect;
-            run.wills += u64::from(has_will);
+            run.fleet.depart(*client)?;
+            self.away.push_back((back, number));
+        }
+        while let Some((_, number)) = self.deaf.pop_front_if(|(until, _)| *until <= now) {
+            let Visitor { client, role, farewell, .. } = &self.visitors[number];
+            if *farewell == Farewell::Reset {
+                run.fleet.reset(*client)?;
+            } else {
+                run.fleet.cut(*client);
+            }
+            run.wills += u64::from(role.will.is_some());
             self.away.push_back((back, number));
         }
         Ok(())

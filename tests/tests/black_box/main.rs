@@ -16,6 +16,7 @@ mod disk_full;
 mod enhanced_authentication;
 mod exchange;
 mod expiry;
+mod fleet_soak;
 mod flipped_bits;
 mod flow_control;
 mod foreign_clients;

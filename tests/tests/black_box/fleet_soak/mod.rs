@@ -1,0 +1,321 @@
+//! Fleets come and go on a broker for a long time: nothing grows, and everything is accounted for.
+//!
+//! `scripts/soak.sh` runs the same for an hour.
+
+mod figures;
+mod verdict;
+mod watch;
+
+use std::{
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use flotilla_tests::{
+    Broker, Client, Connect, DEADLINE, Descriptors, Property, Settings, Transport, Version,
+    from_environment, program,
+};
+
+use self::{
+    figures::{Page, numbers},
+    verdict::Verdict,
+    watch::{Seen, bytes_in, watch},
+};
+
+const MIB: u64 = 1 << 20;
+/// What the log may hold. Pieces of 32 MiB go, and those that are written are not pieces yet.
+const LOG_BYTES_MAX: u64 = 96 * MIB;
+const PIECE_BYTES: u64 = 32 * MIB;
+/// What the write-ahead log may have, and what is written to it until a part of it is deleted.
+const WAL_BYTES_MAX: u64 = 192 * MIB;
+/// A message is not held longer. The largest fleet is over the limit of bytes before.
+const AGE_MAX: &str = "1m";
+/// Memory at the end against that at a tenth of the time, in hundredths.
+const GROWTH_MAX: u64 = 5;
+/// From then on the store's memory for what was read and written is used up, so that what grows
+/// still is a leak. Before, it may grow by so much.
+const WARM_AFTER: Duration = Duration::from_secs(300);
+const STORE_BYTES_MAX: u64 = 128 * MIB;
+
+/// Name, transport, version, messages a second.
+const FLEETS: [(&str, Transport, &str, &str); 3] = [
+    ("tls", Transport::Tls, "5", "400"),
+    ("tcp", Transport::Tcp, "3.1.1", "250"),
+    ("wss", Transport::Wss, "5", "50"),
+];
+const DEVICES: &str = "100";
+const PAYLOAD_BYTES: &str = "2000";
+
+/// How long.
+fn duration() -> Duration {
+    Duration::from_secs(from_environment("FLOTILLA_SOAK_SECONDS").unwrap_or(90))
+}
+
+#[test]
+fn nothing_grows_and_everything_is_accounted_for() {
+    let store = format!(
+        "[store]\nsync = \"100ms\"\ndisk_bytes_max = \"{LOG_BYTES_MAX}B\"\nage_max = \"{AGE_MAX}\""
+    );
+    let mut broker = Broker::start(Settings::new().tables(&store));
+    let idle = at_rest(&broker, |_| true);
+    // Holds the log, so that it is cleaned whoever wants it; and is told what it has lost.
+    let tcp = broker.endpoint(Transport::Tcp);
+    let mut sleeper = Client::open(&tcp, Version::V5);
+    sleeper.connect(&Connect::persistent("sleeper"));
+    sleeper.subscribe("+/mixed/#", 1);
+    sleeper.disconnect();
+
+    let mut verdict = Verdict::default();
+    let (reports, seen) = soak(&broker, &idle, &mut verdict);
+    let mut sleeper = Client::open(&tcp, Version::V5);
+    let (_, properties) = sleeper.connect(&Connect::persistent("sleeper"));
+    let told = properties.iter().find_map(cleaned).unwrap_or(0);
+    messages(&broker, &reports, told, &mut sleeper, &mut verdict);
+    sleeper.disconnect();
+    memory(&seen, &mut verdict);
+    descriptors(&broker, &idle, &seen, &mut verdict);
+    log(&broker, &seen, &mut verdict);
+    let verified = Broker::run(&["verify", &broker.data().to_string_lossy()]);
+    verdict.check(verified.code == Some(0), format!("the store holds:\n{}", verified.output));
+    let ended = broker.terminate();
+    let is_quiet = !ended.log.contains(" ERROR ");
+    verdict.check(ended.code == Some(0) && is_quiet, "it ended in order".to_owned());
+    verdict.pronounce();
+}
+
+/// All fleets at once, from their beginning to their end. What they say.
+fn soak(broker: &Broker, idle: &Descriptors, verdict: &mut Verdict) -> (Vec<String>, Seen) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watching = scope.spawn(|| watch(broker, idle, &is_over));
+        let fleets = FLEETS.map(|fleet| start(broker, fleet));
+        let outputs = fleets.map(|fleet| fleet.wait_with_output().expect("it can be waited for"));
+        is_over.store(true, Ordering::Relaxed);
+        let reports = FLEETS.iter().zip(outputs).map(|((name, ..), output)| {
+            let json = String::from_utf8_lossy(&output.stdout).into_owned();
+            let log = String::from_utf8_lossy(&output.stderr);
+            assert!(!json.is_empty(), "the fleet '{name}' ended without figures: {log}");
+            let sum = |key| numbers(&json, key).iter().sum::<u64>();
+            let what = ["lost", "reordered", "foreign", "refused", "wills_wrong", "retained_wrong"];
+            let wrong: Vec<u64> = what.map(sum).to_vec();
+            let again = sum("duplicated") - sum("duplicated_qos1");
+            verdict.check(
+                output.status.success() && wrong.iter().all(|wrong| *wrong == 0) && again == 0,
+                format!(
+                    "fleet {name}: {} sent, {} arrived, {wrong:?} {what:?}, {} twice at QoS 1",
+                    sum("sent"),
+                    sum("delivered"),
+                    sum("duplicated_qos1")
+                ),
+            );
+            json
+        });
+        (reports.collect(), watching.join().expect("the broker stays"))
+    })
+}
+
+fn start(broker: &Broker, (name, transport, mqtt, rate): (&str, Transport, &str, &str)) -> Child {
+    let scheme = match transport {
+        Transport::Tcp => "tcp",
+        Transport::Tls => "tls",
+        Transport::Ws => "ws",
+        Transport::Wss => "wss",
+    };
+    let endpoint = broker.endpoint(transport);
+    let mut command = Command::new(program("flotilla-load"));
+    command
+        .args(["mixed-fleet", "--json", "--quiet", "--name", name, "--mqtt", mqtt])
+        .args(["--url", &format!("{scheme}://{}", endpoint.address)])
+        .args(["--devices", DEVICES, "--rate", rate, "--payload", PAYLOAD_BYTES])
+        .args(["--warm-up", "0s", "--duration", &format!("{}s", duration().as_secs())])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(ca) = endpoint.ca {
+        command.arg("--ca").arg(ca);
+    }
+    command.spawn().expect("the program starts")
+}
+
+/// What CONNACK says that was lost to cleaning.
+fn cleaned(property: &Property) -> Option<u64> {
+    match property {
+        Property::UserProperty((name, number)) if name == "messages-cleaned" => number.parse().ok(),
+        _ => None,
+    }
+}
+
+/// What came in and what went out, as the broker counts it, as the fleets and the sleeper saw it.
+fn messages(
+    broker: &Broker,
+    reports: &[String],
+    told: u64,
+    sleeper: &mut Client,
+    verdict: &mut Verdict,
+) {
+    let all = |key: &str| -> [u64; 3] {
+        let each = reports.iter().map(|json| numbers(json, key));
+        each.fold([0; 3], |sum, of| [sum[0] + of[0], sum[1] + of[1], sum[2] + of[2]])
+    };
+    let one = |key: &str| reports.iter().flat_map(|json| numbers(json, key)).sum::<u64>();
+    let (sent, wills, arrived) = (all("sent_by_qos"), one("wills"), all("arrived_by_qos"));
+    let page = Page::of(broker);
+    let cleaned = page.sum("flotilla_messages_dropped_total", "reason=\"cleaned\"");
+    let wanted = sent[1] + wills + sent[2];
+    for _ in told..wanted {
+        sleeper.take();
+    }
+    sleeper.ping();
+    verdict.same(
+        "what the sleeper was told that it has lost, and what counts as that",
+        told,
+        cleaned,
+    );
+    verdict.check(
+        told > 0 && told < wanted,
+        format!("the sleeper lost {told} of {wanted} messages, and got all others"),
+    );
+
+    let page = Page::of(broker);
+    let received = page.by_qos("flotilla_messages_received_total");
+    let delivered = page.by_qos("flotilla_messages_delivered_total");
+    let expected = [sent[0], sent[1] + wills, sent[2]];
+    verdict.check(received == expected, format!("received: {received:?} = {expected:?}"));
+    let expected = [arrived[0], arrived[1] + wanted - told, arrived[2]];
+    verdict.check(delivered == expected, format!("delivered: {delivered:?} = {expected:?}"));
+    let resent = page.sum("flotilla_messages_resent_total", "");
+    let twice = one("duplicated");
+    verdict.check(twice <= resent, format!("sent again: {resent}, of which {twice} came twice"));
+    let packets = page.sum("flotilla_packets_sent_total", "type=\"publish\"");
+    verdict.same("PUBLISH packets", packets, delivered.iter().sum::<u64>() + resent);
+    let dropped = page.sum("flotilla_messages_dropped_total", "");
+    verdict.same("dropped: what was cleaned, QoS 0 for the sleeper", dropped, told + sent[0]);
+    let offline = page.sum("flotilla_messages_dropped_total", "reason=\"offline\"");
+    verdict.same("dropped because nobody was there", offline, sent[0]);
+    verdict.same("unmatched", page.sum("flotilla_messages_unmatched_total", ""), 0);
+    let attempts = page.sum("flotilla_connection_attempts_total", "");
+    let accepted = page.sum("flotilla_connection_attempts_total", "outcome=\"accepted\"");
+    verdict.same("connections", accepted, one("connections") + 2);
+    verdict.same("connections that failed", attempts - accepted, 0);
+    verdict.same("protocol errors", page.sum("flotilla_protocol_errors_total", ""), 0);
+}
+
+/// Medians of the samples around a tenth of the time and of those before the end.
+fn memory(seen: &Seen, verdict: &mut Verdict) {
+    let all = duration();
+    let half = (all / 40).max(Duration::from_secs(2));
+    let at = |at: Duration| seen.resident_bytes(at - half, at + half);
+    let (tenth, end) = (at(all / 10), at(all - half));
+    let (is_warm, most) = if all / 10 >= WARM_AFTER {
+        (true, tenth + tenth * GROWTH_MAX / 100)
+    } else {
+        (false, tenth + STORE_BYTES_MAX)
+    };
+    let growth = (end as f64 / tenth as f64 - 1.0) * 100.0;
+    let kib = |bytes: u64| bytes / 1024;
+    let allowed = if is_warm { "warm" } else { "the store's caches fill" };
+    verdict.check(
+        end <= most,
+        format!(
+            "memory: {} KiB at a tenth, {} at half, {} at the end: {growth:+.1} %, {} allowed ({allowed})",
+            kib(tenth),
+            kib(at(all / 2)),
+            kib(end),
+            kib(most)
+        ),
+    );
+}
+
+fn descriptors(broker: &Broker, idle: &Descriptors, seen: &Seen, verdict: &mut Verdict) {
+    verdict.check(
+        seen.unaccounted.is_empty(),
+        format!(
+            "sockets are connections and {} of the broker, in {} looks, with up to {} connections \
+             and {} descriptors; not {:?}",
+            idle.sockets, seen.looks, seen.connections_max, seen.descriptors_max, seen.unaccounted
+        ),
+    );
+    let partitions = FLEETS.len();
+    let rests = |open: &Descriptors| {
+        open.sockets == idle.sockets
+            && open.others == idle.others
+            && open.deleted == 0
+            && open.directories == idle.directories + partitions
+    };
+    let open = at_rest(broker, rests);
+    verdict.check(
+        rests(&open),
+        format!(
+            "descriptors after the fleets: {open:?}, before: {idle:?}, {partitions} partitions"
+        ),
+    );
+}
+
+/// What is open, when it is as it is to be, or at the deadline.
+fn at_rest(broker: &Broker, is_expected: impl Fn(&Descriptors) -> bool) -> Descriptors {
+    let until = Instant::now() + DEADLINE;
+    let mut before = broker.descriptors();
+    loop {
+        thread::sleep(Duration::from_millis(100));
+        let open = broker.descriptors();
+        if (open == before && is_expected(&open)) || Instant::now() > until {
+            return open;
+        }
+        before = open;
+    }
+}
+
+/// What was appended is what was cleaned and what is there.
+fn log(broker: &Broker, seen: &Seen, verdict: &mut Verdict) {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        let page = Page::of(broker);
+        let sum = |name: &str| page.sum(name, "");
+        let appended = sum("flotilla_store_log_appended_bytes_total");
+        let taken = sum("flotilla_store_log_cleaned_bytes_total");
+        let held = sum("flotilla_store_log_bytes");
+        let stored = sum("flotilla_messages_stored_total");
+        let gone = sum("flotilla_store_messages_cleaned_total");
+        let data = broker.data().to_string_lossy().into_owned();
+        let shown = Broker::run(&["backlog", "--data", &data, "--json"]).output;
+        let lies = |name| numbers(&shown, name).iter().sum::<u64>();
+        let (bytes, messages) = (lies("bytes"), lies("messages"));
+        let holds = appended - taken == held && held == bytes && stored - gone == messages;
+        // What was consumed goes a moment later, and the size is that of a moment ago.
+        if !holds && Instant::now() < until {
+            thread::sleep(Duration::from_millis(100));
+            continue;
+        }
+        let by = |reason| page.sum("flotilla_store_log_cleaned_bytes_total", reason);
+        verdict.check(
+            holds,
+            format!(
+                "log: {appended} bytes came, {taken} went ({} by age, {} by bytes), {held} are there, \
+                 {bytes} were counted; {stored} messages came, {gone} went, {messages} are there",
+                by("reason=\"age\""),
+                by("reason=\"bytes\"")
+            ),
+        );
+        verdict.check(
+            by("reason=\"age\"") > 0 && by("reason=\"bytes\"") > 0,
+            "both limits were reached".to_owned(),
+        );
+        break;
+    }
+    let most = LOG_BYTES_MAX + 3 * PIECE_BYTES;
+    verdict.check(
+        seen.log_bytes_max <= most,
+        format!("log: {} MiB at most, {} allowed", seen.log_bytes_max / MIB, most / MIB),
+    );
+    let most = most + WAL_BYTES_MAX;
+    verdict.check(
+        seen.disk_bytes_max <= most,
+        format!(
+            "directory: {} MiB at most, {} allowed, {} at the end",
+            seen.disk_bytes_max / MIB,
+            most / MIB,
+            bytes_in(&broker.data()) / MIB
+        ),
+    );
+}
