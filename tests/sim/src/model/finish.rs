@@ -38,7 +38,7 @@ impl Model {
                 }
                 // It may have been dropped, but not in silence.
                 let is_same_line = lines[wish.client] == Some(wish.line);
-                if is_same_line {
+                if is_same_line && !self.was_for_another(wish, publication) {
                     missing.insert((wish.client, number), told);
                 }
             }
@@ -61,6 +61,21 @@ impl Model {
             && wish.must_be_since(sent)
             && !(wish.no_local && wish.client == publication.publisher)
             && !self.wishes.iter().any(|later| is_replaced_worse(&later))
+    }
+
+    /// It went into the log for another subscription as well, which was taken back or replaced before
+    /// it was read from there: one of QoS 0 alone gets nothing out of the log.
+    fn was_for_another(&self, wish: &Wish, publication: &Publication) -> bool {
+        let Some(sent) = publication.sent else { return false };
+        let routed = publication.routed.unwrap_or(u64::MAX);
+        self.wishes.iter().any(|other| {
+            other.client == wish.client
+                && other.qos > QoS::AtMostOnce
+                && !other.is_shared()
+                && other.matches(publication)
+                && other.may_be(sent, routed)
+                && other.ending.is_some()
+        })
     }
 
     fn has_come(&self, wish: &Wish, number: usize) -> bool {
