@@ -262,8 +262,10 @@ impl Model {
             || group.is_some()
             || publication.is_excused
             || publication.is_will
-            // At QoS 0 the first copy may have been lost.
-            || publication.copies > 1 && qos == QoS::AtMostOnce
+            // At QoS 0, or beyond a limit of a session without a log, the first copy may have been
+            // lost.
+            || publication.copies > 1
+                && (qos == QoS::AtMostOnce || self.profile(client).expiry_s == 0)
             || publication.expiry_s.is_some();
         let sent = publication.sent.unwrap_or_default();
         let is_open = is_open || self.full.is_some_and(|full| full >= sent);

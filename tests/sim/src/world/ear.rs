@@ -70,7 +70,8 @@ impl World {
         let will = &mut self.model.publications[number];
         if !will.is_cancelled {
             will.sent = Some(self.model.now);
-            will.acknowledged = Some(self.model.now);
+            // While events gather it waits for the end of the turn, and others may come before it.
+            will.acknowledged = Some(self.model.now).filter(|_| !self.bench.holds_turn);
         }
     }
 
