@@ -1,6 +1,6 @@
 //! An honest client: what it remembers, what it sends.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flotilla_mqtt::{Ack, Packet, PacketId, Publish, QoS, ReasonCode, Version};
 
@@ -29,6 +29,10 @@ pub(crate) struct Client {
     pub(crate) open: BTreeSet<PacketId>,
     /// Of SUBSCRIBE and UNSUBSCRIBE: with the wishes that it is about.
     pub(crate) asked: VecDeque<(PacketId, Vec<usize>)>,
+    /// Topics that the broker knows by a number on this connection.
+    pub(crate) aliases: BTreeMap<u16, String>,
+    /// It waits for the end of an exchange of AUTH packets.
+    pub(crate) is_asked: bool,
 }
 
 /// A message that the client has published.
@@ -58,6 +62,7 @@ pub(crate) enum What {
     /// PUBREC with success.
     Received(PacketId),
     Disconnect,
+    DisconnectWithWill,
     Other,
 }
 
@@ -69,6 +74,8 @@ pub(crate) struct Line {
     pub(crate) has_connack: bool,
     /// Of CONNECT.
     pub(crate) receive_maximum: usize,
+    /// Topics by Topic Alias, as the broker has set them.
+    pub(crate) aliases: BTreeMap<u16, String>,
     /// Pushed at QoS 1 or 2 on this connection, not acknowledged.
     pub(crate) on_wire: BTreeSet<PacketId>,
     pub(crate) is_closed: bool,
@@ -96,6 +103,8 @@ impl Client {
             next_id: PacketId::MIN,
             open: BTreeSet::new(),
             asked: VecDeque::new(),
+            aliases: BTreeMap::new(),
+            is_asked: false,
         }
     }
 
@@ -107,6 +116,8 @@ impl Client {
         self.downlink.clear();
         self.answers.clear();
         self.asked.clear();
+        self.aliases.clear();
+        self.is_asked = false;
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>, what: What) {
@@ -133,9 +144,17 @@ impl Client {
         publication: &Publication,
         packet_id: Option<PacketId>,
         dup: bool,
+        alias: Option<u16>,
     ) {
         let payload = payload(number, publication);
         let mut publish = Publish::new(&publication.topic, &payload);
+        if let Some(alias) = alias {
+            let known = self.aliases.insert(alias, publication.topic.clone());
+            publish.topic_alias = Some(alias);
+            if known.is_some_and(|known| known == publication.topic) {
+                publish.topic = "";
+            }
+        }
         (publish.qos, publish.packet_id, publish.dup) = (publication.qos, packet_id, dup);
         publish.retain = publication.retain;
         publish.message_expiry_interval_s = publication.expiry_s;

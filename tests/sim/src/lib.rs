@@ -8,4 +8,5 @@ mod client;
 mod model;
 pub mod plan;
 pub mod play;
+pub mod tally;
 mod world;

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use sim::plan::Plan;
 use sim::play::{Telling, catch_panics, play, shrink};
+use sim::tally::Tally;
 
 const USAGE: &str = "usage: sim --seed N | --seeds FROM..TO | --plan FILE
     --steps N      operations of each run (2000)
     --seconds N    begins no further run after so many seconds
     --first        stops at the first fault
+    --tally        says how often each kind of thing has happened
     --no-shrink    prints the plan that failed as it is";
 
 struct Arguments {
@@ -20,6 +22,7 @@ struct Arguments {
     seconds: Option<u64>,
     shrinks: bool,
     stops: bool,
+    tallies: bool,
 }
 
 fn main() -> ExitCode {
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
 fn look_for_faults(from: u64, to: u64, arguments: &Arguments) -> ExitCode {
     let start = Instant::now();
     let (mut steps, mut events, mut runs, mut faults) = (0, 0, 0_u64, 0_u64);
+    let mut tally = Tally::default();
     for seed in from..to {
         let limit = arguments.seconds.map(Duration::from_secs);
         if limit.is_some_and(|limit| start.elapsed() > limit) {
@@ -78,6 +82,7 @@ fn look_for_faults(from: u64, to: u64, arguments: &Arguments) -> ExitCode {
         runs += 1;
         steps += plan.operations.len();
         events += outcome.events;
+        tally += &outcome.tally;
         if let Some(fault) = outcome.fault {
             faults += 1;
             tell_fault(&plan, &fault, arguments.shrinks);
@@ -87,6 +92,9 @@ fn look_for_faults(from: u64, to: u64, arguments: &Arguments) -> ExitCode {
         }
     }
     let seconds = start.elapsed().as_secs_f64();
+    if arguments.tallies {
+        tally.rows().iter().for_each(|(words, times)| println!("{times:9} {words}"));
+    }
     let rate = steps as f64 / seconds;
     println!(
         "{runs} seeds, {steps} steps, {events} events, {seconds:.1} s: {rate:.0} steps/s; {faults} faults"
@@ -116,11 +124,16 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
         seconds: None,
         shrinks: true,
         stops: false,
+        tallies: false,
     };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--no-shrink" => {
                 arguments.shrinks = false;
+                continue;
+            }
+            "--tally" => {
+                arguments.tallies = true;
                 continue;
             }
             "--first" => {

@@ -105,6 +105,10 @@ kinds! {
     NastySend 40,
     /// It reads what came, its connection breaks, or its socket takes nothing.
     NastyRest 12,
+    /// The log is cleaned.
+    Clean 3,
+    /// A client shows again who it is.
+    Reauthenticate 4,
 }
 
 impl Plan {
@@ -209,6 +213,10 @@ pub(crate) struct Profile {
     pub(crate) has_wills: bool,
     /// Whether it acknowledges in its own time.
     pub(crate) is_lazy: bool,
+    /// Of Topic Aliases that it takes.
+    pub(crate) topic_alias_maximum: u16,
+    /// Whether it shows who it is by a method of several steps.
+    pub(crate) has_method: bool,
 }
 
 impl Setup {
@@ -252,8 +260,13 @@ impl Setup {
         let mut class = || [Class::Memory, Class::Os, Class::Fsync][d.below(3)];
         let rules = vec![("t/+/0".into(), class()), ("t/+/1".into(), class())];
         let durability = Durability::new(rules, class());
-        let profiles = (0..HONEST).map(|at| Profile::throw(at, d)).collect();
-        Self { shards: 1 + d.below(3) as u16, limits, durability, profiles }
+        let mut profiles: Vec<_> = (0..HONEST).map(|at| Profile::throw(at, d)).collect();
+        let shards = 1 + d.below(3) as u16;
+        for profile in profiles.iter_mut().filter(|profile| profile.version == Version::V5) {
+            profile.topic_alias_maximum = [0, 1, 2, 9][d.below(4)];
+            profile.has_method = d.one_in(6);
+        }
+        Self { shards, limits, durability, profiles }
     }
 
     pub(crate) fn has_class(&self, class: Class) -> bool {
@@ -280,6 +293,8 @@ impl Profile {
             clean_start_one_in: if at > 0 && is_v5 && d.one_in(4) { 5 } else { 0 },
             has_wills: d.one_in(3),
             is_lazy: d.one_in(2),
+            topic_alias_maximum: 0,
+            has_method: false,
         }
     }
 }

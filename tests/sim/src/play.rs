@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::plan::{Operation, Plan};
+use crate::tally::Tally;
 use crate::world::World;
 
 /// What came of a run.
@@ -15,6 +16,8 @@ pub struct Outcome {
     pub story: String,
     /// Packets and faults.
     pub events: u64,
+    /// Of what kinds.
+    pub tally: Tally,
 }
 
 /// How much is told of a run.
@@ -56,8 +59,8 @@ pub fn play(plan: &Plan, telling: Telling) -> Outcome {
     let fault = end.err().map(|_| {
         LAST_PANIC.with(|last| last.borrow_mut().take()).unwrap_or_else(|| "a panic".into())
     });
-    let events = world.events();
-    Outcome { fault, story: world.story(), events }
+    let (events, tally) = (world.events(), world.tally());
+    Outcome { fault, story: world.story(), events, tally }
 }
 
 /// The shortest plan that was found to fail where this one does. `tries`: runs at most.

@@ -16,6 +16,7 @@ use crate::bench::dice::Dice;
 use crate::client::{Client, Line};
 use crate::model::Model;
 use crate::plan::{Kind, Operation, Setup};
+use crate::tally::Tally;
 use nasty::Nasty;
 
 pub(crate) struct World {
@@ -29,8 +30,10 @@ pub(crate) struct World {
     open_lines: Vec<usize>,
     nasty: Nasty,
     stored: Stored,
-    /// Deliveries that brokers before this one had dropped when they ended.
-    dropped_before: u64,
+    /// With what brokers before this one had counted when they ended.
+    tally: Tally,
+    /// Deliveries that cleaning took, and those that had expired by then.
+    cleaned: (u64, u64),
     /// What happened, if somebody wants to read it.
     story: Option<String>,
     events: u64,
@@ -64,7 +67,8 @@ impl World {
             open_lines: Vec::new(),
             nasty: Nasty::default(),
             stored: Stored::default(),
-            dropped_before: 0,
+            tally: Tally::default(),
+            cleaned: (0, 0),
             story: (has_story || prints).then(String::new),
             events: 0,
             prints,
@@ -77,6 +81,13 @@ impl World {
 
     pub(crate) fn story(self) -> String {
         self.story.unwrap_or_default()
+    }
+
+    /// Of what kinds they were.
+    pub(crate) fn tally(&self) -> Tally {
+        let mut tally = self.tally.clone();
+        tally.counters += &self.counters();
+        tally
     }
 
     /// Packets and faults so far.
@@ -94,7 +105,7 @@ impl World {
             Kind::Publish => self.publish(who, d),
             Kind::Subscribe => self.subscribe(who, d),
             Kind::Unsubscribe => self.unsubscribe(who, d),
-            Kind::Leave => self.leave(who),
+            Kind::Leave => self.leave(who, d),
             Kind::Up => self.up(who, [3, 20, usize::MAX][d.below(3)]),
             Kind::Down => self.down(who, [3, 20, usize::MAX][d.below(3)]),
             Kind::Acknowledge => self.acknowledge(who),
@@ -118,6 +129,8 @@ impl World {
             Kind::Room => self.fill(false),
             Kind::Fail => self.fail(true),
             Kind::Heal => self.fail(false),
+            Kind::Clean => self.clean(d),
+            Kind::Reauthenticate => self.reauthenticate(who),
             Kind::NastyConnect => self.nasty_connects(d),
             Kind::NastySend => self.nasty_sends(d),
             Kind::NastyRest => self.nasty_rests(d),

@@ -66,10 +66,11 @@ pub(crate) fn for_each_want(
     partitions: usize,
     mut each: impl FnMut(usize, Position),
 ) {
+    // Not from the start of the subscription: what is addressed to the session may stand before it,
+    // when an earlier record was still on its way.
     for wish in &session.interest.wishes {
-        let from = wish.start.max(session.cursor);
         for &partition in reach.of(wish.filter).iter() {
-            each(partition, from);
+            each(partition, session.cursor);
         }
     }
     if let Some(pinned) = session.pinned() {

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use flotilla_core::id::ClientId;
+use flotilla_core::record::SessionRecord;
 use flotilla_core::turn::Write;
 use flotilla_store::{Cleaned, Engine, LogSize, Options, Reason, Taken, backlog_closed};
 
@@ -49,6 +50,24 @@ fn what_everybody_has_had_goes() {
     assert_eq!(b.recovered.sessions[0].cursor.0, 26);
     assert_eq!(b.positions(1), (21..51).collect::<Vec<_>>());
     assert_eq!(b.rocks().counters().cleaned, [Taken::default(); 3], "since it was opened");
+}
+
+#[test]
+fn what_is_addressed_to_a_session_stays_although_its_subscription_starts_later() {
+    let mut b = Bench::new(options(1));
+    b.write(put(session("member", &[])));
+    b.commit();
+    // The record with the subscription had to wait for an earlier one.
+    b.publish(message("t/1", |parts| parts.addressee = "member\0$share/g/t/+"));
+    b.publish(message("t/2", |_| {}));
+    b.commit();
+    b.write(put(SessionRecord { revision: 2, ..session("member", &["$share/g/t/+"]) }));
+    b.publish_many("t/3", 1);
+    b.commit();
+    assert!(b.clean_all().is_empty());
+    b.write(cursor("member", 3));
+    b.commit();
+    assert_eq!(taken(&b.clean_all(), Reason::Consumed), 2);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! An engine in memory whose commits and losses the test decides.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flotilla_core::id::{ClientId, Position, ShardId, Ticket};
 use flotilla_core::mail::Overtaken;
@@ -19,8 +19,8 @@ pub struct TestEngine {
     synced: Stored,
     /// Sessions that were to hear of a commit, over all messages.
     pub targets: usize,
-    /// What is below was cleaned.
-    begin: Position,
+    /// What was cleaned.
+    gone: BTreeSet<Position>,
     /// Syncs that somebody asked for.
     pub syncs: usize,
 }
@@ -51,7 +51,19 @@ impl TestEngine {
 
     /// Cleans the log below `begin`; so many messages were owed to these sessions. That is synced.
     pub fn clean(&mut self, begin: Position, owed: &[Overtaken]) {
-        self.begin = begin;
+        self.take_away(begin, |_| true, owed);
+    }
+
+    /// As [`TestEngine::clean`], but only what `goes` says: cleaning takes the beginning of some
+    /// partitions.
+    pub(super) fn take_away(
+        &mut self,
+        end: Position,
+        goes: impl Fn(&Message) -> bool,
+        owed: &[Overtaken],
+    ) {
+        let all = (1..end.0).map(Position).zip(&self.written.log);
+        self.gone.extend(all.filter(|(_, message)| goes(message)).map(|(at, _)| at));
         for overtaken in owed {
             for stored in [&mut self.written, &mut self.synced] {
                 if let Some(stored) = stored.sessions.get_mut(&overtaken.client_id) {
@@ -59,6 +71,26 @@ impl TestEngine {
                 }
             }
         }
+    }
+
+    /// Whether the message at this position was cleaned.
+    pub fn is_gone(&self, at: Position) -> bool {
+        self.gone.contains(&at)
+    }
+
+    /// Messages that were cleaned.
+    pub fn cleaned(&self) -> usize {
+        self.gone.len()
+    }
+
+    /// Batches that are written and not synced.
+    pub fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    /// Every session as it is written.
+    pub fn sessions(&self) -> impl Iterator<Item = &StoredSession> {
+        self.written.sessions.values()
     }
 
     /// What of it is synced.
@@ -141,7 +173,7 @@ impl TestEngine {
             session: replay.session,
             number: replay.number,
             messages: Vec::new(),
-            next: replay.from.max(Position(1)).max(self.begin),
+            next: replay.from.max(Position(1)),
             reached_end: false,
         };
         let mut bytes = 0;
@@ -154,7 +186,7 @@ impl TestEngine {
                     && replay.filters.iter().any(|(filter, start)| {
                         *start <= page.next && topic::matches(filter, message.topic())
                     });
-            if is_wanted {
+            if is_wanted && !self.is_gone(page.next) {
                 bytes += message.as_bytes().len();
                 if bytes > replay.bytes_max && !page.messages.is_empty() {
                     return page;
@@ -227,7 +259,7 @@ impl Stored {
             }
             Write::ClearOvertaken(client_id, told) => {
                 let Some(stored) = self.sessions.get_mut(client_id) else { return };
-                stored.overtaken -= told;
+                stored.overtaken = stored.overtaken.saturating_sub(*told);
             }
             Write::PutRetained(message) => {
                 self.retained.insert(message.topic().to_owned(), message.clone());

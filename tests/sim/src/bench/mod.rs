@@ -1,5 +1,6 @@
 //! Drives shards by hand: sockets are byte queues, the engine is a list, time is a number.
 
+pub mod cleaning;
 mod describe;
 pub mod dialogue;
 pub mod dice;

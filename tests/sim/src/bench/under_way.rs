@@ -70,9 +70,18 @@ impl Bench {
         if self.is_failing || !self.engine.needs_sync() {
             return false;
         }
+        self.sync_first(batches);
+        true
+    }
+
+    /// The engine syncs all that is written, whoever wants that; the shards do not know yet.
+    pub(super) fn sync_all(&mut self) {
+        self.sync_first(usize::MAX);
+    }
+
+    fn sync_first(&mut self, batches: usize) {
         let told = self.engine.sync(batches);
         self.reports.extend(told.into_iter().map(|(id, ticket)| (id, Report::Synced(ticket))));
-        true
     }
 
     /// The oldest commit or sync is reported.

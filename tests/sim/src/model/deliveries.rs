@@ -274,6 +274,7 @@ impl Model {
                 && !wish.is_shared()
                 && wish.matches(publication)
                 && wish.must_be_since(sent)
+                && !(wish.no_local && publication.publisher == client)
         });
         if is_open || !is_first || !is_sure {
             return;

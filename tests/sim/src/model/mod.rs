@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flotilla_core::durability::{Class, Durability};
 use flotilla_mqtt::{PacketId, QoS, Version, topic};
 
+use crate::bench::cleaning::Lost;
 use crate::plan::{HONEST, Profile};
 
 pub(crate) use deliveries::{Delivered, number_of};
@@ -148,6 +149,9 @@ pub(crate) struct Model {
     /// Highest number by client, publisher, topic and both QoS.
     last: BTreeMap<(Who, usize, Who, String, QoS, QoS), usize>,
     pub(crate) crashed: Option<Step>,
+    /// What cleaning took: of which client, and of which group.
+    cleaned: BTreeSet<(Who, usize)>,
+    cleaned_of_groups: BTreeSet<(String, usize)>,
     /// Until then the disk was full: who was refused may not have heard of it.
     pub(crate) full: Option<Step>,
     profiles: Vec<Profile>,
@@ -165,6 +169,8 @@ impl Model {
             by_message: BTreeMap::new(),
             last: BTreeMap::new(),
             crashed: None,
+            cleaned: BTreeSet::new(),
+            cleaned_of_groups: BTreeSet::new(),
             full: None,
             profiles,
             durability,
@@ -203,6 +209,17 @@ impl Model {
         session.begins_anew = session.begins_anew.filter(is_open);
         session.is_promised = self.profiles[who].expiry_s > 0;
         session.gone_at_ms = None;
+    }
+
+    /// Cleaning took a message that a session had not had.
+    pub(crate) fn cleaned(&mut self, lost: &Lost) {
+        let who = lost.client_id.as_str().strip_prefix('c').and_then(|who| who.parse().ok());
+        let (Some(who), Some(number)) = (who, lost.number()) else { return };
+        if lost.message.is_shared() {
+            self.cleaned_of_groups.insert((lost.message.share().to_owned(), number));
+        } else {
+            self.cleaned.insert((who, number));
+        }
     }
 
     /// The broker ended without order; what is of a weaker class than this may be gone.

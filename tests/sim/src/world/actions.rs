@@ -1,7 +1,7 @@
 //! What honest clients do of their own accord.
 
 use flotilla_mqtt::{
-    Connect, Disconnect, Packet, QoS, ReasonCode, Requested, RetainHandling, Subscribe,
+    Auth, Connect, Disconnect, Packet, QoS, ReasonCode, Requested, RetainHandling, Subscribe,
     SubscribeFilters, SubscriptionOptions, Unsubscribe, UnsubscribeFilters, UserProperties,
     Version, Will,
 };
@@ -10,9 +10,13 @@ use super::World;
 use crate::bench::dice::Dice;
 use crate::client::{Line, QOS, What, payload};
 use crate::model::{Publication, Who, Wish};
+use crate::tally::Happening;
 
 const FILTERS: [&str; 8] =
     ["t/#", "t/+/0", "+/c0/#", "t/c1/1", "#", "t/+/+", "$share/g/t/#", "$share/h/t/+/1"];
+
+/// Of those that show who they are in several steps.
+pub(super) const METHOD: &str = "any";
 
 impl World {
     pub(super) fn connect(&mut self, who: Who, d: &mut Dice) {
@@ -32,6 +36,11 @@ impl World {
         connect.receive_maximum = profile.receive_maximum;
         connect.maximum_packet_size = profile.maximum_packet_size;
         connect.keep_alive_s = profile.keep_alive_s;
+        connect.topic_alias_maximum = profile.topic_alias_maximum;
+        if profile.has_method {
+            connect.authentication_method = Some(METHOD);
+            connect.authentication_data = Some(b"me");
+        }
         let will_payload;
         let mut has_prompt_will = false;
         if let Some(number) = will {
@@ -41,7 +50,11 @@ impl World {
             let mut will = Will::new(&publication.topic, &will_payload, qos, retain);
             if is_v5 {
                 will.delay_interval_s = d.below(3) as u32;
+                will.message_expiry_interval_s = publication.expiry_s;
             }
+            self.tally.count(Happening::Will);
+            self.tally.count_if(will.delay_interval_s > 0, Happening::WillDelay);
+            self.tally.count_if(publication.expiry_s.is_some(), Happening::WillExpiry);
             has_prompt_will = will.delay_interval_s == 0;
             connect.will = Some(will);
         }
@@ -52,6 +65,7 @@ impl World {
             is_clean,
             has_connack: false,
             receive_maximum: usize::from(profile.receive_maximum),
+            aliases: Default::default(),
             on_wire: Default::default(),
             is_closed: false,
             connected_at: None,
@@ -65,6 +79,9 @@ impl World {
             self.model.sessions[who].begins_anew = Some(line);
         }
         let client = &mut self.clients[who];
+        self.tally.count(if is_v5 { Happening::ConnectV5 } else { Happening::ConnectV3 });
+        self.tally.count_if(client.line.is_some(), Happening::ConnectAgain);
+        self.tally.count_if(is_clean, Happening::CleanStart);
         client.forget_line();
         client.line = Some(line);
         client.send(&Packet::Connect(connect), What::Connect { will });
@@ -77,12 +94,14 @@ impl World {
 
     fn will(&mut self, who: Who, d: &mut Dice) -> usize {
         let topic = format!("t/c{who}/{}", d.below(3));
+        let (qos, retain) = (QOS[d.below(3)], d.one_in(4));
+        let can_expire = self.clients[who].profile.version == Version::V5;
         self.model.publications.push(Publication {
             publisher: who,
             topic,
-            qos: QOS[d.below(3)],
-            retain: d.one_in(4),
-            expiry_s: None,
+            qos,
+            retain,
+            expiry_s: (can_expire && d.one_in(6)).then(|| 1 + d.below(4) as u32),
             is_will: true,
             is_empty: false,
             is_long: false,
@@ -133,7 +152,22 @@ impl World {
             is_cancelled: false,
         };
         let number = self.model.publications.len();
-        client.publish(number, &publication, packet_id, false);
+        let aliases_max = usize::from(self.setup.limits.topic_aliases_max);
+        let is_v5 = client.profile.version == Version::V5;
+        let alias = (is_v5 && d.one_in(3)).then(|| 1 + d.below(aliases_max) as u16);
+        let topic = alias.and_then(|alias| client.aliases.get(&alias));
+        let is_known = topic == Some(&publication.topic);
+        self.tally.count_if(is_known, Happening::PublishAlias);
+        self.tally.count_if(publication.retain, Happening::PublishRetained);
+        self.tally.count_if(publication.is_empty, Happening::PublishEmpty);
+        self.tally.count_if(publication.expiry_s.is_some(), Happening::PublishExpiry);
+        self.tally.count_if(publication.is_long, Happening::PublishLong);
+        self.tally.count(match qos {
+            QoS::AtMostOnce => Happening::PublishQoS0,
+            QoS::AtLeastOnce => Happening::PublishQoS1,
+            QoS::ExactlyOnce => Happening::PublishQoS2,
+        });
+        client.publish(number, &publication, packet_id, false, alias);
         if let Some(packet_id) = packet_id {
             client.window.push_back(crate::client::Outgoing {
                 packet_id,
@@ -170,6 +204,18 @@ impl World {
                     [d.below(3)];
         }
         let number = self.model.wishes.len();
+        let mut earlier = self.model.wishes.iter().rev();
+        let earlier = earlier.find(|wish| wish.client == who && wish.filter == filter);
+        if let Some(earlier) = earlier.filter(|wish| wish.ending.is_none()) {
+            let takes_back = earlier.no_local && !options.no_local;
+            self.tally.count(Happening::SubscribeAgain);
+            self.tally.count_if(takes_back, Happening::NoLocalOff);
+            self.tally.count_if(options.qos < earlier.qos, Happening::Lowered);
+        }
+        self.tally.count(Happening::Subscribe);
+        self.tally.count_if(is_shared, Happening::SubscribeShared);
+        self.tally.count_if(options.no_local, Happening::NoLocal);
+        self.tally.count_if(options.retain_as_published, Happening::RetainAsPublished);
         let wishes = [Requested { filter, options }];
         let packet = Packet::Subscribe(Subscribe {
             packet_id,
@@ -206,6 +252,7 @@ impl World {
         let of_filter = |(_, wish): &(usize, &Wish)| wish.client == who && wish.filter == filter;
         let wishes = self.model.wishes.iter().enumerate().filter(of_filter);
         let wishes: Vec<_> = wishes.map(|(at, _)| at).collect();
+        self.tally.count_if(!wishes.is_empty(), Happening::Unsubscribe);
         let filters = [filter];
         let packet = Packet::Unsubscribe(Unsubscribe {
             packet_id,
@@ -217,13 +264,38 @@ impl World {
         self.tell(|| format!("c{who} unsubscribes {filter}"));
     }
 
-    pub(super) fn leave(&mut self, who: Who) {
+    pub(super) fn leave(&mut self, who: Who, d: &mut Dice) {
         let client = &mut self.clients[who];
-        if client.is_connected {
-            let packet = Packet::Disconnect(Disconnect::new(ReasonCode::Success));
-            client.send(&packet, What::Disconnect);
-            self.tell(|| format!("c{who} leaves"));
+        if !client.is_connected {
+            return;
         }
+        let wants_will = client.profile.version == Version::V5 && d.one_in(4);
+        let (reason_code, what, happening) = match wants_will {
+            true => (
+                ReasonCode::DisconnectWithWill,
+                What::DisconnectWithWill,
+                Happening::WillTold,
+            ),
+            false => (ReasonCode::Success, What::Disconnect, Happening::Leave),
+        };
+        client.send(&Packet::Disconnect(Disconnect::new(reason_code)), what);
+        client.is_connected = false;
+        self.tally.count(happening);
+        self.tell(|| format!("c{who} leaves, with its Will: {wants_will}"));
+    }
+
+    /// The client begins to show again who it is.
+    pub(super) fn reauthenticate(&mut self, who: Who) {
+        let client = &mut self.clients[who];
+        if !client.is_connected || !client.profile.has_method || client.is_asked {
+            return;
+        }
+        client.is_asked = true;
+        let mut auth = Auth::new(ReasonCode::ReAuthenticate, METHOD);
+        auth.authentication_data = Some(b"me");
+        client.send(&Packet::Auth(auth), What::Other);
+        self.tally.count(Happening::Reauthenticate);
+        self.tell(|| format!("c{who} shows again who it is"));
     }
 
     /// Bytes of the client come to the broker.
@@ -318,7 +390,7 @@ impl World {
             }
             // Whether it is read before the connection ends for another reason is open.
             What::Disconnect => self.lines[line].has_prompt_will = false,
-            What::Other => {}
+            What::DisconnectWithWill | What::Other => {}
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What the broker says, at the instant when it says it.
 
 use flotilla_core::durability::Class;
-use flotilla_mqtt::{Packet, PacketId, QoS, ReasonCode, decode};
+use flotilla_mqtt::{Packet, PacketId, Publish, QoS, ReasonCode, decode};
 
 use super::World;
 use crate::bench::describe;
 use crate::model::Who;
+use crate::tally::Happening;
 
 impl World {
     /// Hears what was pushed to sockets of honest clients since the last time.
@@ -83,13 +84,18 @@ impl World {
 
     fn heard(&mut self, who: Who, line: usize, packet: &Packet<'_>) {
         assert!(
-            self.lines[line].has_connack || matches!(packet, Packet::Connack(_)),
-            "c{who}: the first packet is CONNACK [MQTT-3.2.0-1]"
+            self.lines[line].has_connack || matches!(packet, Packet::Connack(_) | Packet::Auth(_)),
+            "c{who}: the first packet is CONNACK, or AUTH [MQTT-3.2.0-1]"
         );
         match packet {
             Packet::Connack(connack) => {
                 assert!(!self.lines[line].has_connack, "c{who}: CONNACK again");
                 self.lines[line].has_connack = true;
+                let properties = connack.properties.user_properties.iter();
+                let mut told = properties.filter(|(name, _)| *name == "messages-cleaned");
+                self.tally.count_if(told.next().is_some(), Happening::ToldCleaned);
+                self.tally.count_if(connack.session_present, Happening::Resumed);
+                self.tally.count_if(connack.reason_code.code() >= 0x80, Happening::Refused);
                 if connack.reason_code == ReasonCode::Success {
                     self.lines[line].is_accepted = true;
                     let is_clean = self.lines[line].is_clean;
@@ -108,6 +114,9 @@ impl World {
                 }
             }
             Packet::Publish(publish) => {
+                let topic = self.topic_of(who, line, publish);
+                let publish = &Publish { topic: &topic, ..publish.clone() };
+                self.count_delivery(publish);
                 if let Some(packet_id) = publish.packet_id {
                     let max = self.lines[line].receive_maximum;
                     let on_wire = &mut self.lines[line].on_wire;
@@ -154,11 +163,48 @@ impl World {
         }
     }
 
+    /// The topic of a PUBLISH, which may be known by a number.
+    fn topic_of(&mut self, who: Who, line: usize, publish: &Publish<'_>) -> String {
+        let Some(alias) = publish.topic_alias else {
+            assert!(!publish.topic.is_empty(), "c{who}: a PUBLISH without a topic");
+            return publish.topic.to_owned();
+        };
+        let max = self.clients[who].profile.topic_alias_maximum;
+        assert!((1..=max).contains(&alias), "c{who}: Topic Alias {alias} above {max}");
+        let aliases = &mut self.lines[line].aliases;
+        if publish.topic.is_empty() {
+            self.tally.count(Happening::GotAlias);
+            let known = aliases.get(&alias).cloned();
+            return known.unwrap_or_else(|| panic!("c{who}: Topic Alias {alias} is not known"));
+        }
+        let known = aliases.insert(alias, publish.topic.to_owned());
+        let is_moved = known.is_some_and(|known| known != publish.topic);
+        self.tally.count(Happening::GotAliasSet);
+        self.tally.count_if(is_moved, Happening::GotAliasMoved);
+        publish.topic.to_owned()
+    }
+
+    fn count_delivery(&mut self, publish: &Publish<'_>) {
+        let ids: Vec<_> = publish.subscription_ids.iter().collect();
+        let wish = |id: &u32| self.model.wishes.get(*id as usize - 1);
+        let is_shared = ids.iter().filter_map(wish).any(crate::model::Wish::is_shared);
+        self.tally.count_if(publish.dup, Happening::GotDup);
+        self.tally.count_if(publish.retain, Happening::GotRetained);
+        self.tally.count_if(is_shared, Happening::GotShared);
+        self.tally.count_if(ids.len() > 1, Happening::GotIds);
+        self.tally.count(match publish.qos {
+            QoS::AtMostOnce => Happening::GotQoS0,
+            QoS::AtLeastOnce => Happening::GotQoS1,
+            QoS::ExactlyOnce => Happening::GotQoS2,
+        });
+    }
+
     fn granted(&mut self, who: Who, at: usize, code: ReasonCode) {
         let now = self.model.now;
         let wish = &self.model.wishes[at];
         if code.code() >= 0x80 {
             // What was there before stays as it was.
+            self.tally.count(Happening::SubscribeRefused);
             self.model.wishes[at].ended = Some(now);
             return;
         }
@@ -205,6 +251,7 @@ impl World {
         assert_eq!(publication.qos, qos, "c{who}: acknowledged as another QoS");
         if code.code() >= 0x80 {
             // Before, it may have been taken.
+            self.tally.count(Happening::PublishRefused);
             self.model.publications[number].is_refused = publication.copies == 1;
             self.model.publications[number].is_excused = true;
             return;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flotilla_core::counters::DropReason;
 use flotilla_mqtt::{
     Connect, Packet, PacketId, QoS, Requested, Subscribe, SubscribeFilters, SubscriptionOptions,
     UserProperties, Version, decode,
@@ -83,12 +84,53 @@ impl World {
         }
         let lines: Vec<_> = self.clients.iter().map(|client| client.line).collect();
         self.model.check_all_came(&lines, self.dropped());
+        self.check_losses();
         let limits = &self.setup.limits;
         if limits.retained_messages_max.min(limits.queue_messages_max) > 20 {
             let kept = self.look_at_retained();
             self.model.check_kept(&kept);
         }
         self.leave_nothing();
+    }
+
+    /// What cleaning took was counted, by its reason, and who lost it hears of it.
+    fn check_losses(&mut self) {
+        let (messages, expired) = self.cleaned;
+        let mut counters = self.tally.counters.clone();
+        counters += &self.counters();
+        let of = |reason: DropReason| counters.dropped[reason as usize];
+        let (told, told_expired) = (of(DropReason::Cleaned), of(DropReason::Expired));
+        // What a killed broker had not heard of it never counts.
+        let is_all = self.model.crashed.is_none();
+        assert!(told == messages || !is_all && told < messages, "{told} of {messages} counted");
+        assert!(told_expired >= expired || !is_all, "{told_expired} of {expired} counted");
+        for who in 0..self.clients.len() {
+            let profile = self.clients[who].profile;
+            let line = self.clients[who].line.take();
+            let Some(line) = line.filter(|_| profile.expiry_s == u32::MAX) else { continue };
+            self.bench.cut(self.lines[line].wire);
+            self.bench.settle();
+            let untold = |world: &Self| {
+                let stored = world.bench.engine.session(&format!("c{who}"));
+                stored.map_or(0, |stored| stored.overtaken)
+            };
+            let due = untold(self);
+            let name = self.clients[who].name.clone();
+            let mut connect = Connect::new(Version::V5, &name);
+            connect.clean_start = false;
+            connect.session_expiry_interval_s = u32::MAX;
+            let wire = self.bench.connect(0, connect);
+            self.bench.settle();
+            let told = self.bench.next(wire);
+            let words = if due > 0 { format!(" messages-cleaned={due}") } else { String::new() };
+            // A session that began anew may hear of what was taken from the one before it.
+            let is_steady = self.setup.profiles[who].clean_start_one_in == 0;
+            let is_right = told == format!("CONNACK 0x00 present=true{words}");
+            assert!(is_right || due == 0 && !is_steady, "{name} misses {due}, and is told {told}");
+            self.bench.cut(wire);
+            self.bench.settle();
+            assert_eq!(untold(self), 0, "{name} was told of {due}");
+        }
     }
 
     /// Subscribes to everything, as somebody new.

@@ -2,10 +2,14 @@
 
 use flotilla_core::counters::Counters;
 use flotilla_core::durability::Class;
+use flotilla_core::id::Position;
+use flotilla_core::message::Message;
 
 use super::World;
 use crate::bench::dice::Dice;
 use crate::model::Who;
+use crate::plan::HONEST;
+use crate::tally::Happening;
 
 impl World {
     /// The client puts its answers on the way.
@@ -18,6 +22,7 @@ impl World {
         let Some(line) = self.clients[who].line else { return };
         let wire = self.lines[line].wire;
         self.bench.cut(wire);
+        self.tally.count(Happening::Cut);
         self.clients[who].forget_line();
         self.tell(|| format!("connection {line} of c{who} breaks"));
     }
@@ -25,6 +30,7 @@ impl World {
     pub(super) fn stuff(&mut self, who: Who, is_stuffed: bool) {
         let Some(line) = self.clients[who].line else { return };
         self.bench.stuff(self.lines[line].wire, is_stuffed);
+        self.tally.count_if(is_stuffed, Happening::Stuffed);
         self.tell(|| format!("the socket of c{who} is stuffed: {is_stuffed}"));
     }
 
@@ -36,17 +42,20 @@ impl World {
             true => unix_ms.saturating_sub(seconds * 1000).max(1_000_000),
             false => *unix_ms + seconds * 1000,
         };
+        self.tally.count(Happening::Jump);
         self.tell(|| format!("the clock is set {seconds} s, back: {is_back}"));
     }
 
     pub(super) fn fill(&mut self, is_full: bool) {
         self.bench.store_changed(is_full);
         self.model.full = Some(if is_full { u64::MAX } else { self.model.now });
+        self.tally.count_if(is_full, Happening::Full);
         self.tell(|| format!("the disk is full: {is_full}"));
     }
 
     pub(super) fn fail(&mut self, is_failing: bool) {
         self.bench.disk_fails(is_failing);
+        self.tally.count_if(is_failing, Happening::Fail);
         self.tell(|| format!("the disk fails: {is_failing}"));
     }
 
@@ -57,6 +66,9 @@ impl World {
         }
         self.bench.hold_turns(false);
         self.tell(|| "the broker is killed".into());
+        let unwritten = self.bench.engine.submissions() as u64;
+        self.tally.count(Happening::Kill);
+        self.tally.count_all(Happening::KillLoses, unwritten);
         self.count_before();
         self.bench.crash();
         self.restarted(Class::Os);
@@ -70,9 +82,47 @@ impl World {
         self.bench.hold_turns(false);
         let kept = d.below(4);
         self.tell(|| format!("the power fails, {kept} batches are kept"));
+        let unsynced = self.bench.engine.unsynced().saturating_sub(kept) as u64;
+        self.tally.count(Happening::PowerCut);
+        self.tally.count_all(Happening::PowerCutLoses, unsynced);
         self.count_before();
         self.bench.power_cut(kept);
         self.restarted(Class::Fsync);
+    }
+
+    /// The log is cleaned: of what nobody wants any more, or of what is too old or too much, whoever
+    /// wants it; of everything or of one partition. What was written last stays.
+    pub(super) fn clean(&mut self, d: &mut Dice) {
+        let engine = &self.bench.engine;
+        let last = engine.end().0;
+        let is_consumed = d.one_in(3);
+        let end = match is_consumed {
+            true => engine.floor().0.min(last),
+            false => 1 + d.below(last as usize) as u64,
+        };
+        let partition = [String::new(), format!("t/c{}/", d.below(HONEST))];
+        let partition = &partition[d.below(2)];
+        let before = engine.cleaned();
+        let goes = |message: &Message| message.topic().starts_with(partition);
+        let Some(lost) = self.bench.clean_log(Position(end), goes) else { return };
+        assert!(!is_consumed || lost.is_empty(), "it was wanted: {lost:?}");
+        let gone = (self.bench.engine.cleaned() - before) as u64;
+        self.tell(|| {
+            let lost: Vec<_> = lost.iter().map(|it| (it.client_id.as_str(), it.number())).collect();
+            format!("the log is cleaned below {end} of {partition}: {gone} go, {lost:?} miss them")
+        });
+        if lost.is_empty() {
+            self.tally.count_all(Happening::CleanConsumed, gone);
+        }
+        for it in &lost {
+            self.tally.count_if(it.is_expired, Happening::CleanExpired);
+            self.tally.count_if(it.is_in_flight, Happening::CleanInFlight);
+            self.tally.count_if(it.message.is_shared(), Happening::CleanShared);
+            self.tally.count(Happening::CleanOwed);
+            let (messages, expired) = &mut self.cleaned;
+            *if it.is_expired { expired } else { messages } += 1;
+            self.model.cleaned(it);
+        }
     }
 
     fn restarted(&mut self, survives: Class) {
@@ -86,15 +136,21 @@ impl World {
     }
 
     fn count_before(&mut self) {
-        self.dropped_before = self.dropped();
+        self.tally.counters += &self.counters();
     }
 
     /// Deliveries that were counted as dropped, by all brokers so far.
     pub(super) fn dropped(&self) -> u64 {
+        let counters = [&self.tally.counters, &self.counters()];
+        counters.into_iter().flat_map(|counters| counters.dropped).sum()
+    }
+
+    /// What this broker has counted.
+    pub(super) fn counters(&self) -> Counters {
         let mut sum = Counters::default();
         for shard in &self.bench.shards {
             sum += shard.counters();
         }
-        self.dropped_before + sum.dropped.iter().sum::<u64>()
+        sum
     }
 }

@@ -1,10 +1,12 @@
 //! What honest clients make of what they read.
 
-use flotilla_mqtt::{Ack, Packet, PacketId, QoS, ReasonCode, decode};
+use flotilla_mqtt::{Ack, Auth, Packet, PacketId, QoS, ReasonCode, decode};
 
 use super::World;
+use super::actions::METHOD;
 use crate::client::What;
 use crate::model::Who;
+use crate::tally::Happening;
 
 /// A packet as a client keeps it.
 enum Read {
@@ -15,6 +17,7 @@ enum Read {
     Pubrel(PacketId),
     Pubcomp(PacketId),
     Suback(PacketId),
+    Auth(ReasonCode),
     Nothing,
 }
 
@@ -59,7 +62,8 @@ impl World {
                         client.pubrel(packet_id);
                     } else {
                         let publication = &self.model.publications[number];
-                        client.publish(number, publication, Some(packet_id), true);
+                        client.publish(number, publication, Some(packet_id), true, None);
+                        self.tally.count(Happening::PublishAgain);
                     }
                 }
             }
@@ -98,6 +102,12 @@ impl World {
                 }
             }
             Read::Pubcomp(packet_id) => client.window.retain(|it| it.packet_id != packet_id),
+            Read::Auth(ReasonCode::ContinueAuthentication) => {
+                let mut auth = Auth::new(ReasonCode::ContinueAuthentication, METHOD);
+                auth.authentication_data = Some(b"me");
+                client.send(&Packet::Auth(auth), What::Other);
+            }
+            Read::Auth(_) => client.is_asked = false,
             Read::Suback(packet_id) => client.asked.retain(|(asked, _)| *asked != packet_id),
         }
     }
@@ -119,6 +129,7 @@ fn read(packet: &Packet<'_>) -> Read {
         Packet::Pubcomp(ack) => Read::Pubcomp(ack.packet_id),
         Packet::Suback(ack) => Read::Suback(ack.packet_id),
         Packet::Unsuback(ack) => Read::Suback(ack.packet_id),
+        Packet::Auth(auth) => Read::Auth(auth.reason_code),
         _ => Read::Nothing,
     }
 }
