@@ -31,8 +31,8 @@ pub(crate) struct Client {
     pub(crate) asked: VecDeque<(PacketId, Vec<usize>)>,
     /// Topics that the broker knows by a number on this connection.
     pub(crate) aliases: BTreeMap<u16, String>,
-    /// It waits for the end of an exchange of AUTH packets.
-    pub(crate) is_asked: bool,
+    /// It waits for the end of an exchange of AUTH packets, and says that it is this one.
+    pub(crate) shows: Option<&'static str>,
 }
 
 /// A message that the client has published.
@@ -59,6 +59,8 @@ pub(crate) enum What {
     Unsubscribe(Vec<usize>),
     /// PUBACK or PUBCOMP: the identifier is free.
     Done(PacketId),
+    /// PUBACK or PUBREC that refuses the message.
+    Refused(PacketId),
     /// PUBREC with success.
     Received(PacketId),
     Disconnect,
@@ -104,7 +106,7 @@ impl Client {
             open: BTreeSet::new(),
             asked: VecDeque::new(),
             aliases: BTreeMap::new(),
-            is_asked: false,
+            shows: None,
         }
     }
 
@@ -117,7 +119,7 @@ impl Client {
         self.answers.clear();
         self.asked.clear();
         self.aliases.clear();
-        self.is_asked = false;
+        self.shows = None;
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>, what: What) {

@@ -108,7 +108,7 @@ kinds! {
     /// The log is cleaned.
     Clean 3,
     /// A client shows again who it is.
-    Reauthenticate 4,
+    Reauthenticate 16,
 }
 
 impl Plan {
@@ -264,7 +264,7 @@ impl Setup {
         let shards = 1 + d.below(3) as u16;
         for profile in profiles.iter_mut().filter(|profile| profile.version == Version::V5) {
             profile.topic_alias_maximum = [0, 1, 2, 9][d.below(4)];
-            profile.has_method = d.one_in(6);
+            profile.has_method = d.one_in(4);
         }
         Self { shards, limits, durability, profiles }
     }

@@ -130,15 +130,13 @@ impl World {
             Kind::Fail => self.fail(true),
             Kind::Heal => self.fail(false),
             Kind::Clean => self.clean(d),
-            Kind::Reauthenticate => self.reauthenticate(who),
+            Kind::Reauthenticate => self.reauthenticate(who, d),
             Kind::NastyConnect => self.nasty_connects(d),
             Kind::NastySend => self.nasty_sends(d),
             Kind::NastyRest => self.nasty_rests(d),
         }
         self.hear();
-        if self.model.now.is_multiple_of(8) {
-            self.watch();
-        }
+        self.watch();
     }
 
     /// A client for whom the operation has a meaning, if there is one.

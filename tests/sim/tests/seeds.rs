@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use sim::bench::dice::seeds;
 use sim::plan::Plan;
 use sim::play::{Telling, catch_panics, play, shrink};
+use sim::tally::Tally;
 
 /// Operations of each run.
 const STEPS: usize = 2_000;
@@ -32,6 +33,18 @@ fn fresh_seeds() {
     }
     println!("{played} seeds from {from}, {} ms", start.elapsed().as_millis());
     assert!(played > 0);
+}
+
+/// What never happens is never checked.
+#[test]
+fn every_kind_of_thing_happens() {
+    catch_panics();
+    let mut tally = Tally::default();
+    for seed in 0..300 {
+        tally += &play(&Plan::of_seed(seed, STEPS), Telling::Silent).tally;
+    }
+    let never: Vec<_> = tally.rows().into_iter().filter(|(_, times)| *times == 0).collect();
+    assert!(never.is_empty(), "{never:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What must not be delivered.
 
-use flotilla_mqtt::{Publish, QoS};
+use flotilla_mqtt::{PacketId, Publish, QoS};
 
 use super::{Model, Publication, Step, Who, Wish};
 
@@ -77,6 +77,19 @@ impl Model {
         self.by_message.entry(number).or_default().push(at);
         self.delivered.push(delivered);
         self.take_packet_id(who, publish, at);
+    }
+
+    /// The client's application has not taken what came under this identifier.
+    pub(crate) fn refused(&mut self, who: Who, packet_id: PacketId) {
+        let session = &mut self.sessions[who];
+        session.open.remove(&packet_id);
+        let delivery = session.unacknowledged.remove(&packet_id);
+        let Some(delivery) = delivery.and_then(|at| self.delivered.get(at)) else { return };
+        let number = delivery.number;
+        for &at in self.by_message.get(&number).into_iter().flatten() {
+            let it = &mut self.delivered[at];
+            it.is_new &= it.client != who;
+        }
     }
 
     /// Subscriptions of the client that may have matched when it was routed, or asked for what
@@ -266,7 +279,9 @@ impl Model {
             // lost.
             || publication.copies > 1
                 && (qos == QoS::AtMostOnce || self.profile(client).expiry_s == 0)
-            || publication.expiry_s.is_some();
+            || publication.expiry_s.is_some()
+            // Cleaning may have taken the first copy.
+            || self.cleaned.contains(&(client, number));
         let sent = publication.sent.unwrap_or_default();
         let is_open = is_open || self.full.is_some_and(|full| full >= sent);
         let is_sure = self.wishes.iter().any(|wish| {
@@ -293,6 +308,9 @@ impl Model {
         let (Some(old), true) = (known, delivery < self.delivered.len()) else { return };
         let Some(old) = self.delivered.get(old) else { return };
         let new = &self.delivered[delivery];
+        if old.qos == QoS::AtLeastOnce && self.cleaned.contains(&(who, old.number)) {
+            return;
+        }
         let told = format!("c{who}: message {} under {packet_id:?}", new.number);
         assert!(old.line != new.line, "{told}, which is in use for {}", old.number);
         assert!(old.number == new.number, "{told}, which {} had and has not lost", old.number);

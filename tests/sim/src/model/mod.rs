@@ -191,7 +191,8 @@ impl Model {
             session.unacknowledged.clear();
             session.open.clear();
             for wish in &mut self.wishes {
-                if wish.client == who && wish.line < line && wish.ended.is_none() {
+                // Also of a later connection whose turn came first.
+                if wish.client == who && wish.line != line && wish.ended.is_none() {
                     wish.ended = Some(self.now);
                 }
             }
@@ -267,6 +268,7 @@ impl Model {
                     && wish.qos > QoS::AtMostOnce
                     && self.profiles[wish.client].expiry_s == u32::MAX
                     && self.sessions[wish.client].is_promised
+                    && self.sessions[wish.client].begins_anew.is_none()
                     && wish.matches(publication)
                     && !(wish.no_local && wish.client == publication.publisher)
             })

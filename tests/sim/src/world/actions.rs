@@ -271,11 +271,7 @@ impl World {
         }
         let wants_will = client.profile.version == Version::V5 && d.one_in(4);
         let (reason_code, what, happening) = match wants_will {
-            true => (
-                ReasonCode::DisconnectWithWill,
-                What::DisconnectWithWill,
-                Happening::WillTold,
-            ),
+            true => (ReasonCode::DisconnectWithWill, What::DisconnectWithWill, Happening::WillTold),
             false => (ReasonCode::Success, What::Disconnect, Happening::Leave),
         };
         client.send(&Packet::Disconnect(Disconnect::new(reason_code)), what);
@@ -285,12 +281,12 @@ impl World {
     }
 
     /// The client begins to show again who it is.
-    pub(super) fn reauthenticate(&mut self, who: Who) {
+    pub(super) fn reauthenticate(&mut self, who: Who, d: &mut Dice) {
         let client = &mut self.clients[who];
-        if !client.is_connected || !client.profile.has_method || client.is_asked {
+        if !client.is_connected || !client.profile.has_method || client.shows.is_some() {
             return;
         }
-        client.is_asked = true;
+        client.shows = Some(if d.one_in(4) { "you" } else { "me" });
         let mut auth = Auth::new(ReasonCode::ReAuthenticate, METHOD);
         auth.authentication_data = Some(b"me");
         client.send(&Packet::Auth(auth), What::Other);
@@ -384,6 +380,11 @@ impl World {
                 self.lines[line].on_wire.remove(&packet_id);
                 self.model.sessions[who].unacknowledged.remove(&packet_id);
                 self.model.sessions[who].open.remove(&packet_id);
+            }
+            What::Refused(packet_id) => {
+                self.model.refused(who, packet_id);
+                self.lines[line].on_wire.remove(&packet_id);
+                self.tally.count(Happening::Refuse);
             }
             What::Received(packet_id) => {
                 self.model.sessions[who].unacknowledged.remove(&packet_id);

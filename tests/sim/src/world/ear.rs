@@ -5,6 +5,7 @@ use flotilla_mqtt::{Packet, PacketId, Publish, QoS, ReasonCode, decode};
 
 use super::World;
 use crate::bench::describe;
+use crate::client::Line;
 use crate::model::Who;
 use crate::tally::Happening;
 
@@ -111,11 +112,21 @@ impl World {
                     self.model.sessions[who].welcomed =
                         self.lines[line].connected_at.unwrap_or_default();
                     self.model.welcomed(who, line, connack.session_present, is_clean);
+                    // An earlier connection may still have its turn, and begin anew.
+                    let is_waiting = |other: &Line| {
+                        other.who == who
+                            && other.is_clean
+                            && other.connected_at.is_some()
+                            && !(other.has_connack || other.is_closed)
+                    };
+                    if let Some(other) = self.lines.iter().position(is_waiting) {
+                        self.model.sessions[who].begins_anew.get_or_insert(other);
+                    }
                 }
             }
             Packet::Publish(publish) => {
                 let topic = self.topic_of(who, line, publish);
-                let publish = &Publish { topic: &topic, ..publish.clone() };
+                let publish = &Publish { topic: &topic, ..*publish };
                 self.count_delivery(publish);
                 if let Some(packet_id) = publish.packet_id {
                     let max = self.lines[line].receive_maximum;

@@ -13,7 +13,7 @@ use crate::bench::dice::Dice;
 use crate::client::{QOS, encode};
 
 const NAMES: [&str; 3] = ["n0", "n1", "n2"];
-const TOPICS: [&str; 4] = ["n/a", "n/a/b", "n", "n/c/d"];
+const TOPICS: [&str; 5] = ["n/a", "n/a/b", "n", "n/c/d", "$n/a"];
 const FILTERS: [&str; 6] = ["n/a", "#", "n/+", "$share/n/#", "$share/n/n/a", "+/c/d"];
 
 /// Their connections.
@@ -31,7 +31,8 @@ impl Nasty {
 impl World {
     pub(super) fn nasty_connects(&mut self, d: &mut Dice) {
         let version = if d.one_in(3) { Version::V3_1_1 } else { Version::V5 };
-        let mut connect = Connect::new(version, NAMES[d.below(3)]);
+        let name = if d.one_in(24) { "" } else { NAMES[d.below(3)] };
+        let mut connect = Connect::new(version, name);
         connect.session_expiry_interval_s = [0, 2, 60, u32::MAX][d.below(4)];
         connect.clean_start = d.one_in(3);
         if version == Version::V3_1_1 {
@@ -46,7 +47,7 @@ impl World {
                 connect.authentication_data = Some(b"me");
             }
         }
-        let mut will = Will::new(TOPICS[d.below(4)], b"will", QOS[d.below(3)], d.one_in(3));
+        let mut will = Will::new(TOPICS[d.below(5)], b"will", QOS[d.below(3)], d.one_in(3));
         if version == Version::V5 {
             will.delay_interval_s = d.below(4) as u32;
         }
@@ -99,7 +100,7 @@ impl World {
             0..=4 => {
                 let qos = QOS[d.below(3)];
                 let payload = [&b""[..], b"!", b"!!", &long][d.below(4)];
-                let mut publish = Publish::new(TOPICS[d.below(4)], payload);
+                let mut publish = Publish::new(TOPICS[d.below(5)], payload);
                 (publish.qos, publish.retain) = (qos, d.one_in(4));
                 publish.packet_id = (qos.bits() > 0).then_some(packet_id);
                 if version == Version::V5 && d.one_in(4) {

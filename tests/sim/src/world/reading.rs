@@ -1,6 +1,6 @@
 //! What honest clients make of what they read.
 
-use flotilla_mqtt::{Ack, Auth, Packet, PacketId, QoS, ReasonCode, decode};
+use flotilla_mqtt::{Ack, Auth, Packet, PacketId, QoS, ReasonCode, Version, decode};
 
 use super::World;
 use super::actions::METHOD;
@@ -68,6 +68,18 @@ impl World {
                 }
             }
             Read::Publish { packet_id: None, .. } => {}
+            // Now and then it cannot take one.
+            Read::Publish { packet_id: Some(packet_id), qos }
+                if client.profile.version == Version::V5 && packet_id.get() % 16 == 9 =>
+            {
+                let ack = Ack::new(packet_id, ReasonCode::ImplementationSpecificError);
+                client.open.remove(&packet_id);
+                let packet = match qos {
+                    QoS::ExactlyOnce => Packet::Pubrec(ack),
+                    _ => Packet::Puback(ack),
+                };
+                client.answer(&packet, What::Refused(packet_id));
+            }
             Read::Publish { packet_id: Some(packet_id), qos } => {
                 let ack = Ack::new(packet_id, ReasonCode::Success);
                 if qos == QoS::ExactlyOnce {
@@ -104,10 +116,14 @@ impl World {
             Read::Pubcomp(packet_id) => client.window.retain(|it| it.packet_id != packet_id),
             Read::Auth(ReasonCode::ContinueAuthentication) => {
                 let mut auth = Auth::new(ReasonCode::ContinueAuthentication, METHOD);
-                auth.authentication_data = Some(b"me");
+                auth.authentication_data = Some(client.shows.unwrap_or("me").as_bytes());
                 client.send(&Packet::Auth(auth), What::Other);
             }
-            Read::Auth(_) => client.is_asked = false,
+            Read::Auth(_) => {
+                let shown = client.shows.take();
+                assert_eq!(shown, Some("me"), "c{who} is still who it was");
+                self.tally.count(Happening::Reauthenticated);
+            }
             Read::Suback(packet_id) => client.asked.retain(|(asked, _)| *asked != packet_id),
         }
     }
