@@ -186,7 +186,9 @@ fn records(name: &str, cache: &Cache) -> rocksdb::Options {
     table.set_bloom_filter(10.0, false);
     options.set_block_based_table_factory(&table);
     if name == keys::OVERTAKEN {
-        options.set_merge_operator_associative("flotilla.sum-overtaken", sum_overtaken);
+        // Only from the beginning on: what never falls below 0 cannot be added up in parts.
+        let not_in_parts = |_: &[u8], _: Option<&[u8]>, _: &MergeOperands| None;
+        options.set_merge_operator("flotilla.sum-overtaken", sum_overtaken, not_in_parts);
     }
     if name == keys::CURSORS {
         options.set_merge_operator_associative("flotilla.highest-cursor", highest_cursor);
@@ -216,12 +218,14 @@ fn highest_cursor(key: &[u8], stored: Option<&[u8]>, written: &MergeOperands) ->
     highest.map(|(_, sealed)| sealed.to_vec())
 }
 
-/// Cleaning adds to what it took before; so neither it nor the commit thread has to read.
+/// Cleaning adds to what it took before; so neither it nor the commit thread has to read. A client
+/// may have been told of what was taken from an earlier session of its name: that does not make up
+/// for what this one loses.
 fn sum_overtaken(key: &[u8], stored: Option<&[u8]>, written: &MergeOperands) -> Option<Vec<u8>> {
     let mut sum = 0_i64;
     for sealed in stored.into_iter().chain(written) {
         let Ok(messages) = encode::overtaken(key, sealed) else { return Some(sealed.to_vec()) };
-        sum = sum.saturating_add(messages);
+        sum = sum.saturating_add(messages).max(0);
     }
     let mut record = Vec::new();
     encode::put_overtaken(key, sum, &mut record);

@@ -172,6 +172,13 @@ fn losses_add_up_until_the_client_was_told() {
     b.commit();
     b.reopen();
     assert_eq!(stored(&b), Some(0));
+    // It was told of more than it has lost: of what an earlier session had.
+    b.write(Write::ClearOvertaken(ClientId::from("s"), 5));
+    b.commit();
+    age(&mut b, 5);
+    assert_eq!(lost(&b.clean_all()), expect(&[("s", 5, 0)]));
+    b.reopen();
+    assert_eq!(stored(&b), Some(5));
     // With the session goes what it has lost.
     age(&mut b, 5);
     assert_eq!(lost(&b.clean_all()), expect(&[("s", 5, 0)]));
