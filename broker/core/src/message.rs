@@ -400,6 +400,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn refuses_texts_that_are_cut_within_a_character() {
+        for (topic, publisher, lengths) in
+            [("a\u{e9}", "p", [0, 2, 0, 2]), ("a", "\u{e9}", [0, 1, 0, 1])]
+        {
+            let parts = MessageParts { publisher, addressee: "x", ..parts(topic, b"") };
+            let mut bytes = Message::new(&parts, &mut Vec::new()).as_bytes().to_vec();
+            assert!(Message::from_bytes(&bytes).is_ok());
+            bytes[1..5].copy_from_slice(&lengths);
+            bytes[6] = 2;
+            assert!(Message::from_bytes(&bytes).is_err(), "{topic} {publisher}");
+        }
+    }
+
+    #[test]
     fn refuses_damaged_bytes_without_panic() {
         let message = message("topic", b"payload");
         for len in 0..HEADER + "topic".len() + "p".len() {

@@ -162,7 +162,7 @@ mod tests {
             assert!(subscribers.remove(key));
             assert!(!subscribers.remove(key));
         }
-        assert!(subscribers.is_empty());
+        assert!(subscribers.is_empty() && subscribers.iter().next().is_none());
     }
 
     #[test]

@@ -432,16 +432,10 @@ impl Outbound {
         (self.waiting.len(), self.waiting_bytes, self.on_wire as usize)
     }
 
-    /// Messages of these that never left.
+    /// Messages of these that never left, for a session without a connection: what waits has come
+    /// since then, and nothing of it is in flight.
     pub(crate) fn unsent(&self) -> usize {
-        let is_again = |waiting: &&Waiting| {
-            let position = waiting.source.position();
-            position.is_some()
-                && self.in_flight.binary_search_by_key(&position, InFlight::position).is_ok()
-        };
-        let again = self.waiting.iter().filter(is_again).count();
-        let unsent = self.in_flight.iter().filter(|entry| !entry.was_sent).count();
-        self.waiting.len() - again + unsent
+        self.waiting.len() + self.in_flight.iter().filter(|entry| !entry.was_sent).count()
     }
 
     fn put(&mut self, source: Source, state: State, was_sent: bool) -> PacketId {

@@ -299,6 +299,32 @@ fn a_will_is_published_when_it_must_be() {
     assert_eq!(b.next(w), gone);
 }
 
+/// Its lifetime begins when it is published (section 3.1.3.2.4).
+#[test]
+fn a_will_expires_as_other_messages_do() {
+    for (away_ms, left_s) in [(10_000, Some(20)), (30_000, None)] {
+        let mut b = Bench::new(1);
+        let w = b.connect(0, persistent("watcher", 600));
+        assert_eq!(b.next(w), CONNACK);
+        subscribe(&mut b, w, "will", QoS::AtLeastOnce);
+        let mut connect = with_will("c", 60, 5);
+        let will = connect.will.as_mut().expect("it has one");
+        (will.qos, will.message_expiry_interval_s) = (QoS::AtLeastOnce, Some(30));
+        let c = b.connect(0, connect);
+        b.cut(w);
+        b.cut(c);
+        b.wait_ms(5_000);
+        b.wait_ms(away_ms);
+        let w = b.connect(0, persistent("watcher", 600));
+        assert_eq!(b.next(w), RESUMED);
+        let got = b.receive(w, |packet| match packet {
+            Packet::Publish(publish) => publish.message_expiry_interval_s,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(got, left_s.map(Some));
+    }
+}
+
 #[test]
 fn never_exceeds_receive_maximum() {
     let mut b = Bench::new(1);
