@@ -1,4 +1,4 @@
-//! The wire format, both versions.
+//! The wire format, each version.
 
 use flotilla_mqtt::{Version, connect_version, decode, decode_connect};
 
@@ -9,7 +9,11 @@ const SIZE_MAX: u32 = 1 << 20;
 /// the same bytes. The first byte says what is decoded.
 pub(crate) fn decode_and_encode(bytes: &[u8]) {
     let Some((&first, bytes)) = bytes.split_first() else { return };
-    let version = if first & 1 == 0 { Version::V5 } else { Version::V3_1_1 };
+    let version = match (first & 1, first & 4) {
+        (0, _) => Version::V5,
+        (_, 0) => Version::V3_1_1,
+        _ => Version::V3_1,
+    };
     let _ = connect_version(bytes);
     if first & 2 != 0 {
         if let Ok(Some((connect, len))) = decode_connect(bytes, SIZE_MAX) {
@@ -34,6 +38,9 @@ pub(crate) fn decode_and_encode(bytes: &[u8]) {
         let (other, other_len) = decoded.expect("what was encoded is whole");
         assert_eq!(other_len, again.len(), "nothing is left over");
         assert_eq!(format!("{packet:?}"), format!("{other:?}"), "it means the same");
+        let mut once_more = Vec::new();
+        other.encode(version, &mut once_more).expect("it was encoded before");
+        assert_eq!(again, once_more, "it is said in one way");
         rest = &rest[len..];
     }
 }

@@ -152,7 +152,8 @@ impl Router {
         }
     }
 
-    pub(crate) fn unsubscribe(&mut self, key: SubscriberKey, filter: &str) {
+    /// Removes the subscriber's subscription to a filter, if it has one.
+    pub fn unsubscribe(&mut self, key: SubscriberKey, filter: &str) {
         match topic::shared_filter(filter) {
             Some(inner) => self.groups.leave(filter, inner, key),
             None => {
