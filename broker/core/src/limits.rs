@@ -61,7 +61,7 @@ pub struct Limits {
     /// milliseconds: what lies above a stored cursor is not cleaned.
     pub cursor_idle_ms: u64,
     /// QoS 2 messages that are done behind one that is not: from there on a session gets no more
-    /// until that one is acknowledged.
+    /// until that one is acknowledged, but for what was in flight before.
     pub finished_max: usize,
     /// Messages in one page read from the log.
     pub page_messages_max: usize,

@@ -238,8 +238,7 @@ impl Setup {
             packet_size_max: 600,
             ..Limits::default()
         };
-        // Whatever is in flight may be done at once.
-        limits.finished_max = usize::from(limits.inflight_max) + d.below(20);
+        limits.finished_max = d.below(20) / 4;
         if d.one_in(2) {
             limits.uncommitted_bytes_max = 400;
         }

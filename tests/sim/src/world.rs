@@ -108,7 +108,7 @@ impl World {
             Kind::Leave => self.leave(who, d),
             Kind::Up => self.up(who, [3, 20, usize::MAX][d.below(3)]),
             Kind::Down => self.down(who, [3, 20, usize::MAX][d.below(3)]),
-            Kind::Acknowledge => self.acknowledge(who),
+            Kind::Acknowledge => self.acknowledge_some(who, d),
             Kind::Cut => self.cut(who),
             Kind::Stuff => self.stuff(who, true),
             Kind::Unstuff => self.stuff(who, false),

@@ -221,7 +221,8 @@ impl Outbound {
 
     /// The next message to send, if the quota allows one ([MQTT-4.9.0-2]).
     pub(crate) fn next(&mut self, quota: usize, finished_max: usize) -> Option<Waiting> {
-        if self.on_wire as usize >= quota || self.finished() > finished_max {
+        let is_enough = self.finished() > finished_max && self.leads_on();
+        if self.on_wire as usize >= quota || is_enough {
             return None;
         }
         let waiting = self.waiting.pop_front()?;
@@ -470,6 +471,14 @@ impl Outbound {
 
     fn finished(&self) -> usize {
         self.finished.get().map_or(0, BTreeSet::len)
+    }
+
+    /// Whether what waits first stands behind all that is done: it would only add to that. What stands
+    /// before is what the cursor, and so all that is done, waits for.
+    fn leads_on(&self) -> bool {
+        let first = self.waiting.front().and_then(|waiting| waiting.source.position());
+        let last = self.finished.get().and_then(BTreeSet::last);
+        first.as_ref() > last
     }
 
     fn find(&self, packet_id: PacketId) -> Option<usize> {

@@ -8,6 +8,7 @@ mod dissolving;
 mod durability;
 mod exchanges;
 mod faults;
+mod finished;
 mod forbidden;
 mod full;
 mod own_words;

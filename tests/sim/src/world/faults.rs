@@ -1,5 +1,7 @@
 //! What goes wrong, and how it passes.
 
+use std::collections::VecDeque;
+
 use flotilla_core::counters::Counters;
 use flotilla_core::durability::Class;
 use flotilla_core::id::Position;
@@ -7,6 +9,7 @@ use flotilla_core::message::Message;
 
 use super::World;
 use crate::bench::dice::Dice;
+use crate::client::Sent;
 use crate::model::Who;
 use crate::plan::HONEST;
 use crate::tally::Happening;
@@ -16,6 +19,19 @@ impl World {
     pub(super) fn acknowledge(&mut self, who: Who) {
         let client = &mut self.clients[who];
         client.uplink.append(&mut client.answers);
+    }
+
+    /// Or only those of QoS 2: no order holds between the two ([MQTT-4.6.0-2] to [MQTT-4.6.0-4]).
+    pub(super) fn acknowledge_some(&mut self, who: Who, d: &mut Dice) {
+        let client = &mut self.clients[who];
+        if !d.one_in(3) {
+            return self.acknowledge(who);
+        }
+        let is_puback = |sent: &Sent| sent.bytes[0] == 0x40;
+        let answers = std::mem::take(&mut client.answers);
+        let (later, now): (VecDeque<_>, VecDeque<_>) = answers.into_iter().partition(is_puback);
+        client.uplink.extend(now);
+        client.answers = later;
     }
 
     pub(super) fn cut(&mut self, who: Who) {
