@@ -3,8 +3,9 @@
 use std::{
     collections::VecDeque,
     fmt, io,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::{Duration, Instant},
 };
 
 /// A few threads with one queue. They live as long as the process.
@@ -13,14 +14,36 @@ pub(crate) struct Crew<J> {
     jobs_max: usize,
 }
 
+/// How the threads of a crew share their work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sharing {
+    /// Jobs that a thread takes together, in the order they came.
+    pub(crate) at_once: usize,
+    /// How long a job waits for a thread that is at work, because jobs are cheaper together, before
+    /// another thread takes it.
+    pub(crate) patience: Duration,
+}
+
+impl Sharing {
+    /// Each job for itself, at once.
+    pub(crate) const ALONE: Self = Self { at_once: 1, patience: Duration::ZERO };
+}
+
 struct Queue<J> {
-    jobs: Mutex<VecDeque<J>>,
+    waiting: Mutex<Waiting<J>>,
     arrived: Condvar,
+    sharing: Sharing,
+}
+
+struct Waiting<J> {
+    /// With the time at which they came.
+    jobs: VecDeque<(Instant, J)>,
+    /// Threads that work.
+    at_work: usize,
 }
 
 impl<J: Send + 'static> Crew<J> {
-    /// Starts `threads` threads that do `work` with the jobs that wait, at most `at_once` of them in
-    /// the order they came; at most `jobs_max` jobs wait.
+    /// Starts `threads` threads that do `work` with the jobs that wait; at most `jobs_max` do.
     ///
     /// # Errors
     /// When the operating system has no thread left.
@@ -28,16 +51,18 @@ impl<J: Send + 'static> Crew<J> {
         name: &str,
         threads: usize,
         jobs_max: usize,
-        at_once: usize,
+        sharing: Sharing,
         work: impl Fn(Vec<J>) + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let queue = Arc::new(Queue { jobs: Mutex::new(VecDeque::new()), arrived: Condvar::new() });
+        let waiting = Mutex::new(Waiting { jobs: VecDeque::new(), at_work: 0 });
+        let queue = Arc::new(Queue { waiting, arrived: Condvar::new(), sharing });
         let work = Arc::new(work);
         for number in 0..threads {
             let (queue, work) = (Arc::clone(&queue), Arc::clone(&work));
             thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
                 loop {
-                    work(queue.take(at_once));
+                    work(queue.take());
+                    queue.lock().at_work -= 1;
                 }
             })?;
         }
@@ -49,26 +74,49 @@ impl<J: Send + 'static> Crew<J> {
     /// # Errors
     /// Gives it back when the queue is full.
     pub(crate) fn push(&self, job: J) -> Result<(), J> {
-        let mut jobs = self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if jobs.len() >= self.jobs_max {
+        let mut waiting = self.queue.lock();
+        if waiting.jobs.len() >= self.jobs_max {
             return Err(job);
         }
-        jobs.push_back(job);
-        drop(jobs);
-        self.queue.arrived.notify_one();
+        waiting.jobs.push_back((Instant::now(), job));
+        // Whoever waits for a thread that is at work looks at the clock for the first of them.
+        let is_awaited = waiting.at_work > 0 && waiting.jobs.len() > 1;
+        drop(waiting);
+        if !is_awaited || self.queue.sharing.patience.is_zero() {
+            self.queue.arrived.notify_one();
+        }
         Ok(())
     }
 }
 
 impl<J> Queue<J> {
-    /// Waits for a job, and takes with it those that wait behind it.
-    fn take(&self, at_once: usize) -> Vec<J> {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        while jobs.is_empty() {
-            jobs = self.arrived.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+    /// Waits for a job, and takes with it those that wait behind it. The thread is at work then.
+    fn take(&self) -> Vec<J> {
+        let Sharing { at_once, patience } = self.sharing;
+        let mut waiting = self.lock();
+        loop {
+            let Some((since, _)) = waiting.jobs.front() else {
+                waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let patience = patience.saturating_sub(since.elapsed());
+            if waiting.at_work == 0 || patience.is_zero() {
+                break;
+            }
+            let waited = self.arrived.wait_timeout(waiting, patience);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let taken = at_once.clamp(1, jobs.len());
-        jobs.drain(..taken).collect()
+        waiting.at_work += 1;
+        let taken = at_once.min(waiting.jobs.len());
+        let jobs = waiting.jobs.drain(..taken).map(|(_, job)| job).collect();
+        if !waiting.jobs.is_empty() {
+            self.arrived.notify_one();
+        }
+        jobs
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting<J>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,7 +137,8 @@ mod tests {
             let (done, results) = mpsc::channel();
             let (go, gate) = mpsc::channel();
             let gate = Mutex::new(gate);
-            let crew = Crew::start("test", 1, 2, at_once, move |jobs: Vec<u32>| {
+            let sharing = Sharing { at_once, ..Sharing::ALONE };
+            let crew = Crew::start("test", 1, 2, sharing, move |jobs: Vec<u32>| {
                 assert!((1..=at_once).contains(&jobs.len()));
                 gate.lock().unwrap().recv().unwrap();
                 jobs.into_iter().for_each(|job| done.send(job).unwrap());
@@ -107,6 +156,46 @@ mod tests {
                 go.send(()).unwrap();
             }
             assert_eq!(results.iter().take(taken.len()).collect::<Vec<_>>(), taken);
+        }
+    }
+
+    /// Two threads, of which one is at work until the test lets go.
+    fn crew(patience: Duration) -> (Crew<u32>, mpsc::Sender<()>, mpsc::Receiver<Vec<u32>>) {
+        let (done, results) = mpsc::channel();
+        let (go, gate) = mpsc::channel();
+        let gate = Mutex::new(gate);
+        let sharing = Sharing { at_once: 2, patience };
+        let crew = Crew::start("test", 2, usize::MAX, sharing, move |jobs: Vec<u32>| {
+            let is_first = jobs == [0];
+            done.send(jobs).unwrap();
+            if is_first {
+                gate.lock().unwrap().recv().unwrap();
+            }
+        })
+        .unwrap();
+        crew.push(0).unwrap();
+        assert_eq!(results.recv().unwrap(), [0]);
+        (crew, go, results)
+    }
+
+    #[test]
+    fn jobs_wait_for_a_thread_that_is_at_work() {
+        let (crew, go, results) = crew(Duration::from_secs(3600));
+        for job in 1..=3 {
+            crew.push(job).unwrap();
+        }
+        assert!(results.try_recv().is_err());
+        go.send(()).unwrap();
+        assert_eq!(results.recv().unwrap(), [1, 2]);
+        assert_eq!(results.recv().unwrap(), [3]);
+    }
+
+    #[test]
+    fn another_thread_takes_what_has_waited_long_enough() {
+        let (crew, _go, results) = crew(Duration::from_millis(1));
+        for job in 1..=2 {
+            crew.push(job).unwrap();
+            assert_eq!(results.recv().unwrap(), [job]);
         }
     }
 }

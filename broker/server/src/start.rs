@@ -27,7 +27,7 @@ use crate::{
     clock::Clock,
     commits::Commits,
     config::{self, Settings},
-    crew::Crew,
+    crew::{Crew, Sharing},
     files::Files,
     net::{
         development::DevelopmentCertificate,
@@ -50,8 +50,9 @@ use crate::{
 
 /// Threads that read pages of the log: one may wait for the disk while the other computes.
 const READERS: usize = 2;
-/// So many pages are read together at most.
-const PAGES_AT_ONCE: usize = 1024;
+/// Sessions that catch up read the same blocks: pages of two threads would cost twice as much as
+/// those of one. A thread that takes longer waits for the disk.
+const READING: Sharing = Sharing { at_once: 1024, patience: Duration::from_millis(20) };
 
 /// Runs the broker.
 pub(crate) fn serve(arguments: &cli::Serve, log: &cli::Log) -> ExitCode {
@@ -260,7 +261,7 @@ fn readers(engine: &Arc<dyn Engine>) -> std::io::Result<Crew<(Replay, Arc<Mailbo
             mailbox.push_all(answers);
         }
     };
-    Crew::start("reader", READERS, usize::MAX, PAGES_AT_ONCE, read)
+    Crew::start("reader", READERS, usize::MAX, READING, read)
 }
 
 fn open_operations(address: SocketAddr) -> Result<TcpListener, String> {

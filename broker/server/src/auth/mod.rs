@@ -16,7 +16,7 @@ use flotilla_mqtt::ReasonCode;
 
 use crate::{
     config::{Access, IdentitySource},
-    crew::Crew,
+    crew::{Crew, Sharing},
     net::mailbox::{Inbound, Mailbox},
 };
 
@@ -105,16 +105,17 @@ impl Checker {
     /// # Errors
     /// When the operating system has no thread left.
     pub(crate) fn start(passwords: Option<Passwords>, threads: usize) -> std::io::Result<Self> {
-        let crew = Crew::start("password", threads, CHECKS_MAX, 1, |checks: Vec<Check>| {
-            for check in checks {
-                let answer = if check.passwords.verify(&check.username, &check.password) {
-                    Identification::Accepted { identity: Some(check.username) }
-                } else {
-                    Identification::Refused(ReasonCode::BadUserNameOrPassword)
-                };
-                check.mailbox.push(Inbound::Identified(check.connection, answer));
-            }
-        })?;
+        let crew =
+            Crew::start("password", threads, CHECKS_MAX, Sharing::ALONE, |checks: Vec<Check>| {
+                for check in checks {
+                    let answer = if check.passwords.verify(&check.username, &check.password) {
+                        Identification::Accepted { identity: Some(check.username) }
+                    } else {
+                        Identification::Refused(ReasonCode::BadUserNameOrPassword)
+                    };
+                    check.mailbox.push(Inbound::Identified(check.connection, answer));
+                }
+            })?;
         Ok(Self { passwords: RwLock::new(passwords.map(Arc::new)), crew })
     }
 

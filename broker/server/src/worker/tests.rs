@@ -14,6 +14,7 @@ use super::*;
 use crate::{
     commits::Commits,
     config::{Overrides, load},
+    crew::Sharing,
     net::{listener::Listener, socket::READ_MAX, sockets::Sockets},
 };
 
@@ -44,7 +45,7 @@ impl Bench {
             router: RwLock::new(Router::default()),
             mailboxes,
             engine: Arc::new(Memory::new(commits)),
-            readers: Crew::start("reader", 0, 0, 1, drop).unwrap(),
+            readers: Crew::start("reader", 0, 0, Sharing::ALONE, drop).unwrap(),
             checker: Checker::start(None, 0).unwrap(),
             handshake_time: Duration::from_secs(10),
             request_bytes_max: 8192,
