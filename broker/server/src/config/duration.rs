@@ -4,14 +4,16 @@ use std::{fmt, str::FromStr, time};
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::units::{self, Units, Unreadable};
+
 /// A whole number of milliseconds with the unit that a person chose: ms, s, m, h, d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Duration {
     milliseconds: u64,
 }
 
-const UNITS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1000), ("m", 60 * 1000), ("h", 3600 * 1000), ("d", 24 * 3600 * 1000)];
+const UNITS: &Units =
+    &[("ms", 1), ("s", 1000), ("m", 60 * 1000), ("h", 3600 * 1000), ("d", 24 * 3600 * 1000)];
 
 impl Duration {
     pub(crate) const fn from_secs(seconds: u64) -> Self {
@@ -33,30 +35,20 @@ impl FromStr for Duration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| scale);
-        let (Ok(number), Some(scale)) = (number.parse::<u64>(), scale) else {
-            return Err(format!(
+        let milliseconds = units::read(text, UNITS);
+        milliseconds.map(|milliseconds| Self { milliseconds }).map_err(|why| match why {
+            Unreadable::Malformed => format!(
                 "`{text}` is not a duration; write a whole number with its unit (ms, s, m, h, d), \
                  for example \"30s\""
-            ));
-        };
-        let milliseconds = number
-            .checked_mul(*scale)
-            .ok_or_else(|| format!("`{text}` is longer than any clock runs"))?;
-        Ok(Self { milliseconds })
+            ),
+            Unreadable::TooLarge => format!("`{text}` is longer than any clock runs"),
+        })
     }
 }
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, scale) = UNITS
-            .iter()
-            .rev()
-            .find(|(_, scale)| self.milliseconds.is_multiple_of(*scale))
-            .expect("every whole number is a multiple of one");
-        write!(f, "{}{unit}", self.milliseconds / scale)
+        f.write_str(&units::show(self.milliseconds, UNITS))
     }
 }
 

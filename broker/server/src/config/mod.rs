@@ -10,6 +10,7 @@ mod size;
 mod source;
 #[cfg(test)]
 mod tests;
+mod units;
 mod written;
 
 use std::{fmt, fs, path::Path};

@@ -4,21 +4,16 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::units::{self, Units, Unreadable};
+
 /// A whole number of bytes with the unit that a person chose: B, KiB, MiB, GiB, or kB, MB, GB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Size {
     bytes: u64,
 }
 
-const UNITS: [(&str, u64); 7] = [
-    ("B", 1),
-    ("kB", 1000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-];
+const DECIMAL: &Units = &[("kB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+const BINARY: &Units = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 impl Size {
     pub(crate) const fn from_kib(kib: u64) -> Self {
@@ -34,29 +29,20 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| scale);
-        let (Ok(number), Some(scale)) = (number.parse::<u64>(), scale) else {
-            return Err(format!(
+        let bytes = units::read(text, &[BINARY, DECIMAL].concat());
+        bytes.map(|bytes| Self { bytes }).map_err(|why| match why {
+            Unreadable::Malformed => format!(
                 "`{text}` is not a size; write a whole number with its unit (B, KiB, MiB, GiB, or \
                  kB, MB, GB), for example \"64KiB\""
-            ));
-        };
-        let bytes = number
-            .checked_mul(*scale)
-            .ok_or_else(|| format!("`{text}` is more than any machine holds"))?;
-        Ok(Self { bytes })
+            ),
+            Unreadable::TooLarge => format!("`{text}` is more than any machine holds"),
+        })
     }
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, scale) = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
-            .into_iter()
-            .find(|&(_, scale)| self.bytes >= scale && self.bytes.is_multiple_of(scale))
-            .unwrap_or(("B", 1));
-        write!(f, "{}{unit}", self.bytes / scale)
+        f.write_str(&units::show(self.bytes, BINARY))
     }
 }
 
