@@ -220,7 +220,7 @@ impl Framing {
             return;
         }
         let mut payload = u16::from(code).to_be_bytes().to_vec();
-        let reason = reason.get(..CONTROL_MAX as usize - 2).unwrap_or(reason);
+        let reason = &reason[..reason.floor_char_boundary(CONTROL_MAX as usize - 2)];
         payload.extend_from_slice(reason.as_bytes());
         frame(OpCode::Control(Control::Close), &payload, &mut self.unsent);
     }
