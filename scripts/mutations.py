@@ -7,7 +7,7 @@
 
 Works on a copy of what is committed, in a directory of its own (MUTATIONS_DIR, or one under /tmp),
 which it leaves for the next time. The cheapest check comes first: the simulator, then the tests of
-the core, then, if asked for, those from outside. Ends with 1 when a break survives.
+the package and of the core, then, if asked for, those from outside. Ends with 1 when a break survives.
 """
 
 import os
@@ -45,7 +45,7 @@ def first_line(output, marks):
     return "it failed"
 
 
-def noticed(directory, black_box):
+def noticed(directory, file, black_box):
     """Who notices, with the first words of it; None: nobody."""
     cargo = "scripts/cargo.sh"
     code, output = run(directory, cargo, "build", "--quiet", "-p", "sim")
@@ -59,9 +59,11 @@ def noticed(directory, black_box):
         code, output = run(directory, program, "--plan", str(plan))
         if code:
             return "simulator", first_line(output, ["FAULT"])
-    code, output = run(directory, "timeout", "300", cargo, "test", "--quiet", "-p", "flotilla-core")
-    if code:
-        return "core", first_line(output, ["panicked at", "FAILED", "error"])
+    package = file.split("/")[1]
+    for room in dict.fromkeys([package, "core"]):
+        code, output = run(directory, "timeout", "300", cargo, "test", "--quiet", "-p", f"flotilla-{room}")
+        if code:
+            return room, first_line(output, ["panicked at", "FAILED", "error"])
     if black_box:
         code, output = run(directory, cargo, "build", "--quiet", "--workspace", "--bins")
         code = code or run(directory, cargo, "test", "--quiet", "-p", "flotilla-tests")[0]
@@ -95,7 +97,7 @@ def main():
         path.write_text(text.replace(old, new))
         start = time.time()
         try:
-            found = noticed(directory, black_box)
+            found = noticed(directory, file, black_box)
         except ValueError as error:
             survivors.append(name)
             print(f"{name:30} NOT TRIED: {error}", flush=True)
