@@ -13,6 +13,7 @@ mod forbidden;
 mod full;
 mod own_words;
 mod refused;
+mod replaced;
 mod rules;
 mod shared;
 mod strays;
