@@ -79,6 +79,11 @@ pub trait Engine: Send + Sync + 'static {
     /// How large the log is, as of a few seconds ago.
     fn log_size(&self) -> LogSize;
 
+    /// Memory that it takes now, as far as it knows.
+    fn memory(&self) -> MemoryUse {
+        MemoryUse::default()
+    }
+
     /// Whether it can take what it is given.
     fn state(&self) -> State;
 
@@ -122,6 +127,18 @@ pub struct LogSize {
     pub partitions: usize,
     /// Segments that are sealed: only what is in these can be cleaned.
     pub segments: usize,
+}
+
+/// Memory of an engine, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// What was read from the disk and may be wanted again: records, indexes. Not blocks of the
+    /// log.
+    pub read: u64,
+    /// Writes that are not in tables yet, or that somebody reads.
+    pub written: u64,
+    /// Tables that are open, beside what is read of them.
+    pub tables: u64,
 }
 
 /// What an engine gives back when it is opened. The backlog is not read.

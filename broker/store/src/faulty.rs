@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use flotilla_core::id::{Position, ShardId, Ticket};
 use flotilla_core::turn::{Batch, Page, Replay};
 
-use crate::engine::{Cleaned, CommitSink, Counters, Engine, LogSize};
+use crate::engine::{Cleaned, CommitSink, Counters, Engine, LogSize, MemoryUse};
 use crate::error::Error;
 use crate::state::State;
 
@@ -166,6 +166,10 @@ impl<E: Engine> Engine for Faulty<E> {
 
     fn log_size(&self) -> LogSize {
         self.inner.log_size()
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.inner.memory()
     }
 
     fn counters(&self) -> Counters {

@@ -31,7 +31,9 @@ mod wanted;
 
 pub use clean::backlog::{Backlog, Loss, Lowest, PartitionBacklog};
 pub use clean::plan::{Reason, Taken};
-pub use engine::{Cleaned, CommitSink, Counters, Engine, LogSize, Recovered, UncleanStop};
+pub use engine::{
+    Cleaned, CommitSink, Counters, Engine, LogSize, MemoryUse, Recovered, UncleanStop,
+};
 pub use error::Error;
 pub use faulty::{Between, Faults, Faulty};
 pub use memory::Memory;

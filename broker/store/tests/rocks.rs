@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flotilla_core::id::{ClientId, Position, SessionKey, Ticket};
 use flotilla_core::message::{Message, MessageParts};
@@ -41,7 +41,12 @@ fn refused(dir: &Path) -> Error {
 }
 
 fn message(n: u64) -> Message {
-    let parts = MessageParts {
+    Message::new(&MessageParts { payload: &n.to_be_bytes(), ..parts(n) }, &mut Vec::new())
+}
+
+/// All but the payload.
+fn parts(n: u64) -> MessageParts<'static> {
+    MessageParts {
         qos: QoS::AtLeastOnce,
         retain: false,
         topic: "t",
@@ -50,9 +55,8 @@ fn message(n: u64) -> Message {
         received_at_ms: n,
         expires_at_ms: None,
         forwarded: Forwarded::EMPTY,
-        payload: &n.to_be_bytes(),
-    };
-    Message::new(&parts, &mut Vec::new())
+        payload: &[],
+    }
 }
 
 fn session(client_id: &str) -> SessionRecord {
@@ -161,6 +165,29 @@ fn each_way_to_sync_survives_a_close() {
                 rocks.submit(batch(n));
             }
         }
+    }
+}
+
+#[test]
+fn memory_is_what_was_written_until_it_is_in_tables() {
+    let dir = TempDir::new().unwrap();
+    let (rocks, _, ends) = open(dir.path());
+    let before = rocks.memory();
+    commit(&rocks, &ends, 1..2000);
+    let block_bytes = rocks.counters().block_bytes;
+    let written = rocks.memory().written - before.written;
+    assert!(block_bytes > 50_000 && written >= block_bytes, "{written} of {block_bytes}");
+    // More than stays in memory.
+    let large = Message::new(&MessageParts { payload: &[7; 1 << 20], ..parts(0) }, &mut Vec::new());
+    let appends = vec![Append { message: large, targets: Vec::new() }; 4];
+    for end in [2004, 2008, 2012] {
+        rocks.submit(Batch { appends: appends.clone(), ..Batch::default() });
+        assert_eq!(ends.recv_timeout(DEADLINE), Ok(end));
+    }
+    let until = Instant::now() + DEADLINE;
+    while rocks.memory().tables == before.tables || rocks.memory().written > 8 << 20 {
+        assert!(Instant::now() < until, "{:?}", rocks.memory());
+        replay(&rocks, &everything(1)).unwrap();
     }
 }
 

@@ -9,11 +9,13 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 use std::time::Duration;
 
-use rocksdb::DB;
+use rocksdb::perf::get_memory_usage_stats;
+use rocksdb::{DB, properties};
 
 use super::before::{Before, check_manifest};
 use super::options::Options;
 use super::{open, unreadable, unwritable};
+use crate::engine::MemoryUse;
 use crate::error::Error;
 use crate::files::sums;
 use crate::files::wal::{Fault, Wal};
@@ -138,6 +140,19 @@ impl Database {
             }
         }
         Ok(())
+    }
+
+    /// Memory of the database; none while it is opened anew.
+    pub(super) fn memory(&self) -> MemoryUse {
+        let Ok(db) = self.db.try_read() else { return MemoryUse::default() };
+        let Some(db) = db.as_ref() else { return MemoryUse::default() };
+        // All families share one cache.
+        let read = db.property_int_value_cf(&family(db, keys::LOG), properties::BLOCK_CACHE_USAGE);
+        let read = read.ok().flatten().unwrap_or(0);
+        let Ok(of) = get_memory_usage_stats(Some(&[db]), None) else {
+            return MemoryUse { read, ..MemoryUse::default() };
+        };
+        MemoryUse { read, written: of.mem_table_total, tables: of.mem_table_readers_total }
     }
 
     /// Room on the disk.

@@ -36,7 +36,7 @@ use rocksdb::DB;
 
 use crate::clean::backlog::Backlog;
 use crate::commit::Committer;
-use crate::engine::{CommitSink, Counters, Engine, LogSize, Recovered, UncleanStop};
+use crate::engine::{CommitSink, Counters, Engine, LogSize, MemoryUse, Recovered, UncleanStop};
 use crate::error::Error;
 use crate::files::sums;
 use crate::progress::Phase;
@@ -215,6 +215,10 @@ impl Engine for Rocks {
 
     fn log_size(&self) -> LogSize {
         self.store.cleaning.size()
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.store.database.memory()
     }
 
     fn damage(&self) -> Damage {

@@ -341,6 +341,17 @@ fn stored(serving: &Serving, report: &Report) {
         serving.shared.engine.uncommitted_bytes() as u64,
         &[],
     );
+    let memory = serving.shared.engine.memory();
+    for (kind, bytes) in
+        [("read", memory.read), ("written", memory.written), ("tables", memory.tables)]
+    {
+        gauge(
+            "flotilla_store_memory_bytes",
+            "Memory of the store: what was read, writes that are not in tables yet, open tables.",
+            bytes,
+            &[("kind", kind)],
+        );
+    }
     let size = serving.shared.engine.log_size();
     gauge(
         "flotilla_store_log_bytes",
