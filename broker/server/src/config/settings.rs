@@ -40,6 +40,8 @@ pub struct Settings {
     pub(crate) sync: Sync,
     /// Bytes of the disk that stay free.
     pub(crate) disk_reserve_bytes: u64,
+    /// Bytes of memory for what the store has read.
+    pub(crate) cache_bytes_max: usize,
     /// When an acknowledged message is.
     pub(crate) durability: Durability,
     /// Messages that are older go from the log; `None`: they stay.
@@ -162,6 +164,7 @@ impl Settings {
             age_max: Some(written.store.age_max.into()).filter(|age: &Duration| !age.is_zero()),
             disk_bytes_max: Some(written.store.disk_bytes_max.bytes()).filter(|bytes| *bytes > 0),
             disk_reserve_bytes: written.store.disk_reserve.bytes(),
+            cache_bytes_max: bytes(written.store.cache_bytes_max),
             durability,
             ops: written.ops.bind.0,
             sys_interval: Some(written.ops.sys_interval.into())
@@ -177,6 +180,7 @@ impl Settings {
             age_max: self.age_max,
             disk_bytes_max: self.disk_bytes_max,
             disk_reserve_bytes: self.disk_reserve_bytes,
+            cache_bytes_max: self.cache_bytes_max,
             ..Options::default()
         }
     }

@@ -93,6 +93,7 @@ fn everything_can_be_set() {
         disk_bytes_max = "1GiB"
         age_max = "0s"
         disk_reserve = "1GiB"
+        cache_bytes_max = "4MiB"
         [[durability]]
         filter = "orders/#"
         class = "fsync"
@@ -123,6 +124,7 @@ fn everything_can_be_set() {
     assert_eq!(settings.limits.retained_bytes_max, 1_000_000);
     assert!(matches!(settings.sync, Sync::Every(interval) if interval.as_millis() == 100));
     assert_eq!(settings.disk_reserve_bytes, 1 << 30);
+    assert_eq!(settings.cache_bytes_max, 4 << 20);
     let of = |topic| settings.durability.class_of(topic);
     assert_eq!((of("orders/raw"), of("a/raw"), of("a")), (Class::Fsync, Class::Memory, Class::Os));
     assert_eq!((settings.disk_bytes_max, settings.age_max), (Some(1 << 30), None));

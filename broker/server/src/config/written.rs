@@ -175,6 +175,7 @@ pub(crate) struct Store {
     pub(crate) disk_bytes_max: Size,
     pub(crate) age_max: Duration,
     pub(crate) disk_reserve: Size,
+    pub(crate) cache_bytes_max: Size,
 }
 
 impl Default for Store {
@@ -184,6 +185,7 @@ impl Default for Store {
             disk_bytes_max: Size::from_kib(50 << 20),
             age_max: Duration::from_secs(7 * 24 * 3600),
             disk_reserve: Size::from_kib(512 << 10),
+            cache_bytes_max: Size::from_kib(64 << 10),
         }
     }
 }
