@@ -1,18 +1,21 @@
 //! What was found out, line by line.
 
-/// Checks with their figures.
+/// Checks, each printed with its figures.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
-    lines: Vec<String>,
-    failed: usize,
+    checks: usize,
+    failed: Vec<String>,
 }
 
 impl Verdict {
     /// Notes whether something holds, with the figures that decide it.
     pub(crate) fn check(&mut self, holds: bool, figures: String) {
         let word = if holds { "ok    " } else { "FAILED" };
-        self.lines.push(format!("{word} {figures}"));
-        self.failed += usize::from(!holds);
+        eprintln!("{word} {figures}");
+        if !holds {
+            self.failed.push(figures);
+        }
+        self.checks += 1;
     }
 
     /// Notes that two numbers are the same.
@@ -20,13 +23,10 @@ impl Verdict {
         self.check(one == other, format!("{what}: {one} = {other}"));
     }
 
-    /// Prints all.
-    ///
     /// # Panics
     /// When something does not hold.
     pub(crate) fn pronounce(self) {
-        let text = self.lines.join("\n");
-        eprintln!("{text}");
-        assert_eq!(self.failed, 0, "of {} checks failed:\n{text}", self.lines.len());
+        let Self { checks, failed } = self;
+        assert!(failed.is_empty(), "{} of {checks} failed:\n{}", failed.len(), failed.join("\n"));
     }
 }
