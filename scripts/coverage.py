@@ -4,6 +4,7 @@
     scripts/coverage.py                how much of each file, and each line that nobody reached
     scripts/coverage.py --arms         also each part of a line that nobody reached: arms, `?`, `||`
     scripts/coverage.py --seeds 500    fewer runs of the simulator (3000)
+    scripts/coverage.py --at-least 99  ends with 1 when less than 99 % of the lines are reached
 
 Needs an llvm-profdata and an llvm-cov that can read what rustc writes: `rustup component add
 llvm-tools`, or Debian's llvm-19, which it installs as root; LLVM_PROFDATA and LLVM_COV name others.
@@ -134,6 +135,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3000, metavar="N")
     parser.add_argument("--arms", action="store_true")
+    parser.add_argument("--at-least", type=float, default=0, metavar="PERCENT")
     arguments = parser.parse_args()
     [host] = [line.split()[1] for line in output_of("rustc", "-vV").splitlines() if line.startswith("host:")]
     profdata, cov = tools(host)
@@ -156,6 +158,9 @@ def main():
                     missed[line] = f"   <- {part}"
         for number, part in sorted(missed.items()):
             print(f"{path.relative_to(ROOT)}:{number}: {text[number - 1].strip()}{part}")
+    counts = [count for them in lines.values() for count in them.values()]
+    if 100 * sum(map(bool, counts)) < arguments.at_least * len(counts):
+        sys.exit(f"less than {arguments.at_least:g} % of the lines are reached")
 
 
 main()
