@@ -241,3 +241,23 @@ fn a_filter_that_leaves_no_room_for_an_address_is_refused() {
     send(&mut b, s, &fits[9..], "x", QoS::AtLeastOnce, 1);
     assert_eq!(b.next(s), format!("PUBLISH q1 #1 {}=x", &fits[9..]));
 }
+
+/// What a member leaves goes to another that is away only when it can wait for it.
+#[test]
+fn one_that_is_away_at_qos_0_gets_nothing() {
+    let mut b = Bench::new(1);
+    let here = clean(&mut b, "here");
+    subscribe(&mut b, here, "$share/g/a", QoS::AtLeastOnce);
+    let p = clean(&mut b, "p");
+    send(&mut b, p, "a", "1", QoS::AtLeastOnce, 1);
+    assert_eq!(b.next(here), "PUBLISH q1 #1 a=1");
+    let away = b.connect(0, persistent("away", 600));
+    assert_eq!(b.next(away), CONNACK);
+    subscribe(&mut b, away, "$share/g/a", QoS::AtMostOnce);
+    b.cut(away);
+    b.cut(here);
+    assert_eq!(dropped(&b, DropReason::SessionEnded), 1);
+    let away = b.connect(0, persistent("away", 600));
+    assert_eq!((b.next(away).as_str(), b.next(away).as_str()), (RESUMED, ""));
+    assert!(b.engine.log().is_empty());
+}
