@@ -110,6 +110,8 @@ fn tests() -> Vec<Test> {
     for entry in fs::read_dir(directory).expect("the tests are there") {
         let path = entry.expect("a file").path();
         let file = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        // The tests of a module of several files are in its first one.
+        let path = if path.is_dir() { path.join("mod.rs") } else { path };
         tests.extend(tests_in(&file, &fs::read_to_string(path).expect("source is text")));
     }
     tests
