@@ -7,7 +7,7 @@
 # broker for N minutes (default 60), whose log is so small that it is cleaned by age and by bytes all
 # the time. Prints a line for each thing that must hold, with its figures: messages lost, duplicated,
 # counted otherwise than they were seen; memory; file descriptors; bytes of the log. Ends with 0 when
-# all hold. Memory is held to 5 % from 20 minutes on. The broker is a release build; the test is
+# all hold. Memory is held to 5 % from 15 minutes on. The broker is a release build; the test is
 # tests/tests/black_box/fleet_soak. It takes a fifth of a core and 500 MB of $TMPDIR.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

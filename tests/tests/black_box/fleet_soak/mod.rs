@@ -37,8 +37,8 @@ const AGE_MAX: Duration = Duration::from_secs(30);
 /// Memory at the end against that at a tenth of the time, in hundredths…
 const GROWTH_MAX: u64 = 5;
 /// …where that is later than what is held was all there once: log, index, caches. Before, so much.
-const WARM_AFTER: Duration = Duration::from_secs(120);
-const GROWTH_COLD_MAX: u64 = 40;
+const WARM_AFTER: Duration = Duration::from_secs(90);
+const GROWTH_COLD_MAX: u64 = 30;
 /// Little, so that it is full early, and does not look like a leak until then.
 const CACHE: &str = "4MiB";
 
@@ -98,7 +98,7 @@ fn nothing_grows_and_everything_is_accounted_for() {
 fn soak(broker: &Broker, verdict: &mut Verdict) -> (Vec<String>, Seen) {
     // As much at once as when the machine stalls for some seconds. An allocator keeps what it once
     // needed, and is not to look like a leak when that happens later.
-    let burst = ["p2p", "--persistent", "--qos", "1"];
+    let burst = ["p2p", "--persistent", "--qos", "2"];
     let pairs = PAIRS.to_string();
     let size = ["--pairs", &pairs, "--in-flight", "200", "--messages", "1000", "--duration", "60s"];
     let burst = start(broker, Transport::Tcp, &[&burst[..], &size].concat());
