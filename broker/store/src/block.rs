@@ -117,8 +117,9 @@ pub(crate) struct Block<'a> {
 /// One message of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
-    /// Topic Name.
-    pub(crate) topic: &'a str,
+    /// Topic Name. Whether it is text is seen by whoever has not seen the same bytes before, see
+    /// [`text`].
+    pub(crate) topic: &'a [u8],
     /// Of the topic, see [`topic_hash`].
     pub(crate) topic_hash: u32,
     /// Whether it is for one session only.
@@ -134,6 +135,8 @@ pub(crate) struct MalformedBlock(&'static str);
 impl MalformedBlock {
     /// An entry's message is none.
     pub(crate) const NO_MESSAGE: Self = Self("a message of a block is malformed");
+    /// An entry's topic is none.
+    const NO_TOPIC: Self = Self("a topic is not where its block says");
     /// It stands under another position than its own.
     pub(crate) const MISPLACED: Self = Self("a block is not where it belongs");
 }
@@ -241,8 +244,7 @@ impl<'a> Entry<'a> {
         let topic = bytes
             .get(usize::from(topic_start)..)
             .and_then(|rest| rest.get(..topic_len))
-            .and_then(|topic| std::str::from_utf8(topic).ok())
-            .ok_or(MalformedBlock("a topic is not where its block says"))?;
+            .ok_or(MalformedBlock::NO_TOPIC)?;
         let topic_hash = u32::from_be_bytes([a, b, c, d]);
         Ok(Self { topic, topic_hash, is_addressed: flags & ADDRESSED != 0, bytes })
     }
@@ -251,6 +253,11 @@ impl<'a> Entry<'a> {
     pub(crate) fn message(&self) -> Result<Message, MalformedMessage> {
         Message::from_bytes(self.bytes)
     }
+}
+
+/// A topic as text.
+pub(crate) fn text(topic: &[u8]) -> Result<&str, MalformedBlock> {
+    std::str::from_utf8(topic).map_err(|_| MalformedBlock::NO_TOPIC)
 }
 
 fn end_of(entry: &[u8; ENTRY]) -> usize {
@@ -361,7 +368,7 @@ pub(crate) mod tests {
             for ((position, entry), (expected, message)) in read.into_iter().zip(expected) {
                 let entry = entry.unwrap();
                 prop_assert_eq!(position, Position(expected));
-                prop_assert_eq!(entry.topic, message.topic());
+                prop_assert_eq!(text(entry.topic).unwrap(), message.topic());
                 prop_assert_eq!(entry.topic_hash, topic_hash(message.topic()));
                 prop_assert_eq!(entry.is_addressed, !message.addressee().is_empty());
                 prop_assert_eq!(&entry.message().unwrap(), message);

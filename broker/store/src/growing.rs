@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use flotilla_core::id::Position;
 
-use crate::block::{Block, MalformedBlock};
+use crate::block::{Block, MalformedBlock, text};
 use crate::hash::{BySpread, addressee_hash, topic_hashes};
 use crate::keys;
 use crate::segment::{BlockRef, Listed, Segment, Share, encode_page, page_of};
@@ -184,7 +184,7 @@ impl Growing {
                 let message = entry.message().map_err(|_| MalformedBlock::NO_MESSAGE)?;
                 self.list(addressee_hash(message.addressee()), named, number);
             } else {
-                self.add_topic(entry.topic, entry.topic_hash, named, number);
+                self.add_topic(text(entry.topic)?, entry.topic_hash, named, number);
             }
         }
         Ok(())

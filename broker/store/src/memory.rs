@@ -304,7 +304,9 @@ impl Stored {
             if message.addressee().is_empty() {
                 let topic = message.topic();
                 is_wanted = false;
-                wanted.each(position, topic, topic_hash(topic), |_| is_wanted = true);
+                wanted
+                    .each(position, topic.as_bytes(), topic_hash(topic), |_| is_wanted = true)
+                    .expect("a message's topic is text");
             }
             if is_wanted {
                 page.push(position, message.clone());

@@ -6,6 +6,7 @@ use flotilla_core::id::Position;
 use flotilla_core::turn::Replay;
 use flotilla_mqtt::topic;
 
+use crate::block::{MalformedBlock, text};
 use crate::hash::{BySpread, literal_prefix};
 
 /// So many answers are kept at most.
@@ -78,14 +79,17 @@ impl<'a> Wanted<'a> {
 
     /// Calls `take` with each replay that wants the message at `position`, perhaps more than once.
     /// `hash`: that of the topic.
+    ///
+    /// # Errors
+    /// When the topic is no text.
     pub(crate) fn each(
         &mut self,
         position: Position,
-        topic: &str,
+        topic: &[u8],
         hash: u32,
         mut take: impl FnMut(u32),
-    ) {
-        let (start, end) = self.matching(topic, hash);
+    ) -> Result<(), MalformedBlock> {
+        let (start, end) = self.matching(topic, hash)?;
         for &filter in &self.matching[start..end] {
             for &(replay, from) in &self.filters[filter as usize].wants {
                 if from <= position {
@@ -96,6 +100,7 @@ impl<'a> Wanted<'a> {
         if !self.positions.is_empty() {
             self.positions.get(&position.0).into_iter().flatten().copied().for_each(take);
         }
+        Ok(())
     }
 
     /// The replays of the session of that name.
@@ -104,11 +109,12 @@ impl<'a> Wanted<'a> {
     }
 
     /// Where in `matching` the filters are that match a topic.
-    fn matching(&mut self, topic: &str, hash: u32) -> (usize, usize) {
+    fn matching(&mut self, topic: &[u8], hash: u32) -> Result<(usize, usize), MalformedBlock> {
         let known = self.known.get(&hash);
-        if let Some(known) = known.filter(|known| *known.topic == *topic) {
-            return (known.start as usize, known.end as usize);
+        if let Some(known) = known.filter(|known| *known.topic.as_bytes() == *topic) {
+            return Ok((known.start as usize, known.end as usize));
         }
+        let topic = text(topic)?;
         let is_new = known.is_none();
         if self.known.len() + self.matching.len() > KNOWN_MAX {
             self.known.clear();
@@ -128,7 +134,7 @@ impl<'a> Wanted<'a> {
             let (start, end) = (short(start), short(end));
             self.known.insert(hash, Known { topic: Box::from(topic), start, end });
         }
-        (start, end)
+        Ok((start, end))
     }
 }
 
@@ -162,7 +168,8 @@ mod tests {
     /// By whom, each once.
     fn by(wanted: &mut Wanted<'_>, position: u64, topic: &str, hash: u32) -> Vec<u32> {
         let mut replays = Vec::new();
-        wanted.each(Position(position), topic, hash, |replay| replays.push(replay));
+        let topic = topic.as_bytes();
+        wanted.each(Position(position), topic, hash, |replay| replays.push(replay)).unwrap();
         replays.sort_unstable();
         replays.dedup();
         replays
@@ -191,6 +198,14 @@ mod tests {
                 assert_eq!(by(&mut wanted, 3, name, topic_hash(name)), matching, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_topic_that_is_no_text_is_told() {
+        let replays = [replay(&[("#", 1)], &[])];
+        let mut wanted = wanted(&replays);
+        let found = wanted.each(Position(1), b"\xff", 7, |_| unreachable!("it matches nothing"));
+        assert!(found.is_err());
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl<'a> Losses<'a> {
                 if losers[number as usize].is_owed(position) {
                     owed.push(number);
                 }
-            });
+            })?;
         }
         if owed.is_empty() {
             return Ok(());

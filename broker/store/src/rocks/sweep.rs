@@ -336,7 +336,8 @@ impl<'a, 'p> Sweep<'a, 'p> {
                 let addressed = addressed(&entry).map_err(|error| (position, error))?;
                 wanted.addressed(addressed.addressee()).iter().copied().for_each(&mut take);
             } else {
-                wanted.each(position, entry.topic, entry.topic_hash, &mut take);
+                let given = wanted.each(position, entry.topic, entry.topic_hash, &mut take);
+                given.map_err(|error| (position, error))?;
             }
             if failed {
                 return Err((position, MalformedBlock::NO_MESSAGE));
