@@ -65,9 +65,10 @@ pub struct ConnackProperties<'a> {
 impl<'a> Connack<'a> {
     pub(crate) fn read(version: Version, body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
-        let session_present = match reader.u8()? {
-            0 => false,
-            1 => true,
+        let session_present = match (version, reader.u8()?) {
+            // There that byte is not used.
+            (Version::V3_1, _) | (_, 0) => false,
+            (_, 1) => true,
             _ => return Err(DecodeError::ConnackReservedFlags),
         };
         let reason_code = match version {

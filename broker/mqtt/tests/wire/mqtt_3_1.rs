@@ -2,7 +2,7 @@
 
 use flotilla_mqtt::{
     AckProperties, Connack, DecodeError as E, Packet, PacketId, ReasonCode, ReasonCodes, Suback,
-    Version, connect_version, decode_connect,
+    Version, connect_version, decode, decode_connect,
 };
 
 use crate::notation::bytes;
@@ -80,4 +80,14 @@ fn what_it_cannot_say() {
         reason_codes: ReasonCodes::from_slice(&codes),
     });
     assert_eq!(encoded(suback), bytes("90 { 0001 02 00 01 }"));
+}
+
+/// Section 3.2: "Reserved values. Not used."
+#[test]
+fn a_connack_says_nothing_of_the_session() {
+    for first in ["00", "01", "FF"] {
+        let connack = bytes(&format!("20 {{ {first} 00 }}"));
+        let (packet, _) = decode(&connack, Version::V3_1, SIZE_MAX).unwrap().unwrap();
+        assert_eq!(packet, Packet::Connack(Connack::new(false, ReasonCode::Success)), "{first}");
+    }
 }
