@@ -231,7 +231,9 @@ impl World {
             let has_it = stored.is_some_and(|stored| {
                 stored.record.subscriptions.iter().any(|it| *it.filter == *filter)
             });
-            let is_over = self.model.wishes[at].ending.is_some();
+            // Another connection may have ended the session since.
+            let is_over = self.model.wishes[at].ending.is_some()
+                || self.model.sessions[who].begins_anew.is_some();
             assert!(has_it || is_over, "c{who}: SUBACK for {filter}, which is not stored");
         }
         self.model.wishes[at].granted = Some(now);
