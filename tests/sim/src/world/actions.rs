@@ -203,6 +203,31 @@ impl World {
                 [RetainHandling::SendAlways, RetainHandling::SendIfNew, RetainHandling::DoNotSend]
                     [d.below(3)];
         }
+        let mut wishes = vec![Requested { filter, options }];
+        let other = FILTERS[d.below(6)];
+        // One identifier would stand for both.
+        if !is_v5 && other != filter && d.one_in(3) {
+            let options = SubscriptionOptions::new(QOS[d.below(3)]);
+            wishes.push(Requested { filter: other, options });
+            self.tally.count(Happening::SubscribeTwice);
+        }
+        let number = self.model.wishes.len();
+        let numbers: Vec<_> = (number..number + wishes.len()).collect();
+        let packet = Packet::Subscribe(Subscribe {
+            packet_id,
+            subscription_id: is_v5.then_some(number as u32 + 1),
+            user_properties: UserProperties::EMPTY,
+            filters: SubscribeFilters::from_slice(&wishes),
+        });
+        client.send(&packet, What::Subscribe(numbers.clone()));
+        client.asked.push_back((packet_id, numbers));
+        let line = client.line.expect("it is connected");
+        wishes.iter().for_each(|wish| self.wish(who, line, wish));
+    }
+
+    fn wish(&mut self, who: Who, line: usize, wish: &Requested<'_>) {
+        let Requested { filter, options } = *wish;
+        let is_shared = filter.starts_with('$');
         let number = self.model.wishes.len();
         let mut earlier = self.model.wishes.iter().rev();
         let earlier = earlier.find(|wish| wish.client == who && wish.filter == filter);
@@ -216,15 +241,6 @@ impl World {
         self.tally.count_if(is_shared, Happening::SubscribeShared);
         self.tally.count_if(options.no_local, Happening::NoLocal);
         self.tally.count_if(options.retain_as_published, Happening::RetainAsPublished);
-        let wishes = [Requested { filter, options }];
-        let packet = Packet::Subscribe(Subscribe {
-            packet_id,
-            subscription_id: is_v5.then_some(number as u32 + 1),
-            user_properties: UserProperties::EMPTY,
-            filters: SubscribeFilters::from_slice(&wishes),
-        });
-        client.send(&packet, What::Subscribe(vec![number]));
-        client.asked.push_back((packet_id, vec![number]));
         self.model.wishes.push(Wish {
             client: who,
             filter: filter.to_owned(),
@@ -232,7 +248,7 @@ impl World {
             no_local: options.no_local,
             retain_as_published: options.retain_as_published,
             wants_retained: !is_shared && options.retain_handling != RetainHandling::DoNotSend,
-            line: client.line.expect("it is connected"),
+            line,
             asked: None,
             granted: None,
             ending: None,
