@@ -7,6 +7,7 @@ use crate::bench::dialogue::{
 };
 use crate::bench::{Bench, Wire};
 use flotilla_core::counters::DropReason;
+use flotilla_core::durability::{Class, Durability};
 use flotilla_core::limits::Limits;
 use flotilla_mqtt::{
     Connect, Disconnect, Packet, QoS, ReasonCode, Unsubscribe, UnsubscribeFilters, UserProperties,
@@ -90,6 +91,43 @@ fn one_who_begins_anew_leaves_it_to_the_others() {
         all.sort_unstable();
         assert_eq!(all, (1..=20).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn nothing_is_read_before_all_that_it_was_given_is_committed() {
+    let durability = Durability::new(Vec::new(), Class::Fsync);
+    let mut b = Bench::with_durability(1, Limits::default(), durability);
+    let one = join(&mut b, 0, persistent("one", 600));
+    let two = join(&mut b, 0, persistent("two", 6_000));
+    b.cut(two);
+    let p = clean(&mut b, "p");
+    (b.commits_at_once, b.syncs_at_once) = (false, false);
+    send(&mut b, p, "a", "1", QoS::ExactlyOnce, 1);
+    b.commit(1);
+    b.report();
+    assert_eq!(b.engine.submissions(), 1, "under which identifier `one` gets it is being stored");
+    b.cut(one);
+    b.commit(usize::MAX);
+    while b.report() {}
+    // To each of them, and then the time of one is over.
+    publish(&mut b, p, 2..=3, QoS::AtLeastOnce);
+    b.wait_ms(600_001);
+    assert!(b.engine.submissions() > 1, "that is not committed");
+    b.sync(usize::MAX);
+    while b.report() | b.read_page() | b.deliver_page() {}
+    (b.commits_at_once, b.syncs_at_once) = (true, true);
+    b.settle();
+    let two = b.connect(0, persistent("two", 6_000));
+    assert_eq!(b.next(two), RESUMED);
+    let mut all = BTreeSet::new();
+    while let Some(number) = b.receive(two, |packet| match packet {
+        Packet::Publish(publish) => publish.payload[0] - b'0',
+        other => panic!("{other:?}"),
+    }) {
+        all.insert(number);
+    }
+    assert_eq!(all, BTreeSet::from([1, 2, 3]));
+    assert_eq!(dropped(&b, DropReason::SessionEnded), 0);
 }
 
 #[test]
