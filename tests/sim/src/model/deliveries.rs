@@ -276,9 +276,11 @@ impl Model {
             || publication.is_excused
             || publication.is_will
             // At QoS 0, or beyond a limit of a session without a log, the first copy may have been
-            // lost.
+            // lost; or refused, when it was one retained message too many.
             || publication.copies > 1
-                && (qos == QoS::AtMostOnce || self.profile(client).expiry_s == 0)
+                && (qos == QoS::AtMostOnce
+                    || self.profile(client).expiry_s == 0
+                    || publication.retain)
             || publication.expiry_s.is_some()
             // Cleaning may have taken the first copy.
             || self.cleaned.contains(&(client, number));
@@ -290,6 +292,7 @@ impl Model {
                 && wish.matches(publication)
                 && wish.must_be_since(sent)
                 && !(wish.no_local && publication.publisher == client)
+                && (publication.copies == 1 || wish.qos > QoS::AtMostOnce)
         });
         if is_open || !is_first || !is_sure {
             return;
