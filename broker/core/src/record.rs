@@ -34,6 +34,15 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
+    /// Makes every [`Start`] a [`Start::At`]. `first`: the first position of the record's batch.
+    pub fn resolve(&mut self, first: Position) {
+        for SubscriptionRecord { start, until, .. } in &mut self.subscriptions {
+            for mark in [start].into_iter().chain(until) {
+                *mark = Start::At(mark.resolve(first));
+            }
+        }
+    }
+
     /// About what it holds in memory.
     pub(crate) fn bytes(&self) -> usize {
         let filters = self.subscriptions.iter().map(|s| size_of_val(s) + s.filter.len());
@@ -54,9 +63,12 @@ pub struct SubscriptionRecord {
     pub id: Option<u32>,
     /// Where in the log it starts.
     pub start: Start,
+    /// Where in the log it ended, if another one has replaced it and this one is owed messages
+    /// still; `None`: it stands.
+    pub until: Option<Start>,
 }
 
-/// Where in the log a subscription starts.
+/// Where in the log a subscription starts, or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// At this position.

@@ -1,6 +1,7 @@
 //! One subscription: what a session asked for.
 
 use crate::id::Position;
+use crate::record::Start;
 use flotilla_mqtt::{QoS, SubscriptionOptions};
 
 /// A subscription as its session keeps it; the Topic Filter is its key there.
@@ -24,6 +25,34 @@ pub enum SubscribedFrom {
     Written(u64),
     /// Here.
     At(Position),
+}
+
+impl SubscribedFrom {
+    /// As the record has it that is written now.
+    pub(crate) fn write(&mut self) -> Start {
+        match *self {
+            Self::At(position) => Start::At(position),
+            Self::Unwritten(messages) | Self::Written(messages) => {
+                *self = Self::Written(messages);
+                Start::InBatch(messages)
+            }
+        }
+    }
+
+    /// The record is written in another batch, before all of that.
+    pub(crate) fn postpone(&mut self) {
+        if let Self::Unwritten(messages) = self {
+            *messages = 0;
+        }
+    }
+
+    /// The record is committed; `first`: the first position of its batch. Says whether that was
+    /// waited for.
+    pub(crate) fn settle(&mut self, first: Position) -> bool {
+        let Self::Written(messages) = *self else { return false };
+        *self = Self::At(first.plus(messages));
+        true
+    }
 }
 
 /// How a session gets one message: the union of all its subscriptions that match. One copy is

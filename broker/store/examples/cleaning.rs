@@ -101,6 +101,7 @@ fn session(client_id: &str, filter: String) -> Write {
         options: SubscriptionOptions::new(QoS::AtLeastOnce),
         id: None,
         start: Start::InBatch(0),
+        until: None,
     };
     Write::PutSession(Box::new(SessionRecord {
         client_id: ClientId::from(client_id),

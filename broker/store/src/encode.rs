@@ -4,23 +4,21 @@
 //! endian, a text is `length u16 | UTF-8`, an option is `0` or `1 | value`.
 
 mod interest;
+mod subscription;
 
 use flotilla_core::id::{ClientId, Position};
 use flotilla_core::message::Message;
-use flotilla_core::record::{OutboundRecord, SessionRecord, Start, SubscriptionRecord, WillRecord};
-use flotilla_mqtt::{PacketId, QoS, RetainHandling, SubscriptionOptions, topic};
+use flotilla_core::record::{OutboundRecord, SessionRecord, WillRecord};
+use flotilla_mqtt::PacketId;
 use twox_hash::XxHash3_64;
 
 #[cfg(test)]
 use interest::Wish;
 pub(crate) use interest::{Interest, interest};
+use subscription::{Subscription, put_subscription};
 
 const VERSION: u8 = 1;
 const CHECKSUM: usize = 4;
-
-const NO_LOCAL: u8 = 0b0000_0100;
-const RETAIN_AS_PUBLISHED: u8 = 0b0000_1000;
-const RETAIN_HANDLING_SHIFT: u32 = 4;
 
 /// What does not hold in bytes that should be a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,13 +37,7 @@ pub(crate) fn put_session(record: &SessionRecord, first: Position, out: &mut Vec
     put_option(record.disconnected_at_ms.map(u64::to_be_bytes), out);
     put_count(record.subscriptions.len(), out);
     for subscription in &record.subscriptions {
-        let SubscriptionRecord { filter, options, id, start } = subscription;
-        let len = u16::try_from(filter.len()).expect("a filter has at most 65,535 bytes");
-        out.extend_from_slice(&len.to_be_bytes());
-        out.extend_from_slice(filter.as_bytes());
-        out.push(options_byte(*options));
-        put_option(id.map(u32::to_be_bytes), out);
-        out.extend_from_slice(&start.resolve(first).0.to_be_bytes());
+        put_subscription(subscription, first, out);
     }
     match &record.will {
         None => out.push(0),
@@ -77,7 +69,7 @@ pub(crate) fn session(key: &[u8], sealed: &[u8]) -> Result<SessionRecord, Malfor
     let disconnected_at_ms = fields.option()?.map(u64::from_be_bytes);
     let mut subscriptions = Vec::new();
     for _ in 0..fields.count()? {
-        subscriptions.push(subscription(&mut fields)?);
+        subscriptions.push(Subscription::read(&mut fields)?.record());
     }
     let will = match fields.byte()? {
         0 => None,
@@ -115,28 +107,6 @@ pub(crate) fn session(key: &[u8], sealed: &[u8]) -> Result<SessionRecord, Malfor
         sent_up_to,
         maybe_sent_below,
     })
-}
-
-/// Filter, options, Subscription Identifier, where it starts.
-type Subscription<'a> = (&'a str, SubscriptionOptions, Option<u32>, Position);
-
-fn subscription_fields<'a>(fields: &mut Fields<'a>) -> Result<Subscription<'a>, MalformedRecord> {
-    let len = usize::from(u16::from_be_bytes(fields.array()?));
-    let filter = std::str::from_utf8(fields.take(len)?).ok();
-    // Matching relies on valid filters.
-    let filter = filter
-        .filter(|filter| topic::parse_filter(filter).is_ok())
-        .ok_or(MalformedRecord("a topic filter is not valid"))?;
-    let options = options(fields.byte()?)
-        .ok_or(MalformedRecord("the options of a subscription are not known"))?;
-    let id = fields.option()?.map(u32::from_be_bytes);
-    Ok((filter, options, id, Position(u64::from_be_bytes(fields.array()?))))
-}
-
-fn subscription(fields: &mut Fields<'_>) -> Result<SubscriptionRecord, MalformedRecord> {
-    let (filter, options, id, start) = subscription_fields(fields)?;
-    let (filter, start) = (Box::from(filter), Start::At(start));
-    Ok(SubscriptionRecord { filter, options, id, start })
 }
 
 /// Reads nothing but the revision out of a session's record.
@@ -209,28 +179,6 @@ pub(crate) fn retained(key: &[u8], sealed: &[u8]) -> Result<Message, MalformedRe
         .ok()
         .filter(|message| message.topic().as_bytes() == key)
         .ok_or(MalformedRecord("it is no message of its topic"))
-}
-
-fn options_byte(options: SubscriptionOptions) -> u8 {
-    let flag = |is_set, bit| if is_set { bit } else { 0 };
-    options.qos.bits()
-        | flag(options.no_local, NO_LOCAL)
-        | flag(options.retain_as_published, RETAIN_AS_PUBLISHED)
-        | (options.retain_handling as u8) << RETAIN_HANDLING_SHIFT
-}
-
-fn options(byte: u8) -> Option<SubscriptionOptions> {
-    Some(SubscriptionOptions {
-        qos: QoS::from_bits(byte & 0b11)?,
-        no_local: byte & NO_LOCAL != 0,
-        retain_as_published: byte & RETAIN_AS_PUBLISHED != 0,
-        retain_handling: match byte >> RETAIN_HANDLING_SHIFT {
-            0 => RetainHandling::SendAlways,
-            1 => RetainHandling::SendIfNew,
-            2 => RetainHandling::DoNotSend,
-            _ => return None,
-        },
-    })
 }
 
 fn begin(out: &mut Vec<u8>) {
@@ -321,7 +269,8 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use flotilla_core::message::MessageParts;
-    use flotilla_mqtt::Forwarded;
+    use flotilla_core::record::{Start, SubscriptionRecord};
+    use flotilla_mqtt::{Forwarded, QoS, RetainHandling, SubscriptionOptions};
     use proptest::option;
     use proptest::prelude::*;
 
@@ -346,8 +295,9 @@ mod tests {
         let options = (0..3_u8, any::<bool>(), any::<bool>(), 0..3_usize);
         let handlings =
             [RetainHandling::SendAlways, RetainHandling::SendIfNew, RetainHandling::DoNotSend];
-        ("(\\+|[a-zé]{0,9})/(#|[a-z]{1,9})", options, option::of(any::<u32>()), any::<u64>())
-            .prop_map(move |(filter, (qos, no_local, retain_as_published, handling), id, start)| {
+        let positions = (any::<u64>(), option::of(any::<u64>()));
+        ("(\\+|[a-zé]{0,9})/(#|[a-z]{1,9})", options, option::of(any::<u32>()), positions).prop_map(
+            move |(filter, (qos, no_local, retain_as_published, handling), id, (start, until))| {
                 SubscriptionRecord {
                     filter: filter.into(),
                     options: SubscriptionOptions {
@@ -358,8 +308,10 @@ mod tests {
                     },
                     id,
                     start: Start::At(Position(start)),
+                    until: until.map(|until| Start::At(Position(until))),
                 }
-            })
+            },
+        )
     }
 
     prop_compose! {
@@ -449,6 +401,7 @@ mod tests {
             let wishes = wishes.map(|s| Wish {
                 filter: &s.filter,
                 start: s.start.resolve(Position(1)),
+                until: s.until.map(|until| until.resolve(Position(1))),
                 no_local: s.options.no_local,
             });
             prop_assert_eq!(read.wishes, wishes.collect::<Vec<_>>());

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flotilla_core::id::{ClientId, Position, ShardId, Ticket};
 use flotilla_core::message::Message;
-use flotilla_core::record::{OutboundRecord, SessionRecord, Start, StoredSession};
+use flotilla_core::record::{OutboundRecord, SessionRecord, StoredSession};
 use flotilla_core::turn::{Batch, Page, Replay, Write};
 use flotilla_mqtt::PacketId;
 
@@ -260,9 +260,7 @@ impl Stored {
 
     fn put_session(&mut self, record: &SessionRecord, first: Position) {
         let mut record = record.clone();
-        for subscription in &mut record.subscriptions {
-            subscription.start = Start::At(subscription.start.resolve(first));
-        }
+        record.resolve(first);
         match self.sessions.get_mut(&record.client_id) {
             Some(session) => session.record = record,
             None => {

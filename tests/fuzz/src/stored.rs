@@ -83,6 +83,7 @@ fn batch(number: u64) -> Batch {
             options: SubscriptionOptions::new(QoS::AtLeastOnce),
             id: None,
             start: Start::InBatch(0),
+            until: None,
         }],
         will: None,
         unacknowledged: Vec::new(),

@@ -14,6 +14,7 @@ every_link! {
     overlapping_filters_deliver_at_the_highest_qos,
     a_new_subscription_replaces_the_old,
     replacing_loses_no_message,
+    lowering_loses_no_message,
     unsubscribe_compares_letter_by_letter,
     unsubscribe_stops_new_messages_only,
     subscriptions_have_a_limit,
@@ -103,6 +104,30 @@ fn replacing_loses_no_message(link: Link) {
             assert_eq!(subscriber.take().text(), number.to_string());
         }
     });
+}
+
+/// [MQTT-3.8.4-4]: what waits for a client that comes back is not lost either when it wants less.
+fn lowering_loses_no_message(link: Link) {
+    // More than a client may have unacknowledged.
+    const MESSAGES: usize = 1_500;
+    let scene = Scene::shared(link);
+    let topic = scene.topic("x");
+    let (mut subscriber, _) = scene.resume("subscriber");
+    subscriber.subscribe(&topic, 1);
+    subscriber.disconnect();
+    let mut publisher = scene.connect("publisher");
+    for number in 0..MESSAGES {
+        publisher.publish(&topic, number.to_string(), 1);
+    }
+    let mut subscriber = scene.come_back("subscriber");
+    subscriber.subscribe(&topic, 0);
+    for number in 0..MESSAGES {
+        let publish = subscriber.take();
+        assert_eq!((publish.text(), publish.qos), (&*number.to_string(), 1));
+    }
+    publisher.publish(&topic, "new", 1);
+    let publish = subscriber.take();
+    assert_eq!((publish.text(), publish.qos), ("new", 0));
 }
 
 /// [MQTT-3.10.4-1], [MQTT-3.10.4-4], [MQTT-3.10.4-5]

@@ -4,10 +4,11 @@ pub(crate) mod in_flight;
 pub(crate) mod inbound;
 pub(crate) mod outbound;
 pub(crate) mod packet_ids;
+mod replaced;
 pub(crate) mod subscriptions;
 pub(crate) mod will;
 
-use flotilla_mqtt::topic;
+use flotilla_mqtt::{QoS, SubscriptionOptions, topic};
 
 use crate::durability::{Class, Reached};
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, SubscriberKey, Ticket};
@@ -18,6 +19,7 @@ use crate::record::{SessionRecord, Start, StoredSession, SubscriptionRecord};
 use crate::router::Subscriber;
 use crate::session::inbound::Inbound;
 use crate::session::outbound::Outbound;
+use crate::session::replaced::Replaced;
 use crate::session::subscriptions::Subscriptions;
 use crate::session::will::Will;
 use crate::shard::dissolving::Dissolving;
@@ -37,6 +39,8 @@ pub struct Session {
     /// Session Expiry Interval, seconds; `u32::MAX`: never ([MQTT-3.1.2-23]).
     pub(crate) expiry_interval_s: u32,
     pub(crate) subscriptions: Subscriptions,
+    /// What others have replaced and is owed messages; seldom any.
+    replaced: Rare<Vec<Replaced>>,
     pub(crate) inbound: Inbound,
     pub(crate) outbound: Outbound,
     pub(crate) will: Option<Will>,
@@ -100,6 +104,7 @@ impl Session {
             is_durable: expiry_interval_s > 0,
             expiry_interval_s,
             subscriptions: Subscriptions::default(),
+            replaced: Rare::default(),
             inbound: Inbound::default(),
             outbound: Outbound::new(log_end),
             will: None,
@@ -123,12 +128,21 @@ impl Session {
         let maybe_sent_below = if was_connected { log_end } else { stored.record.maybe_sent_below };
         let outbound = Outbound::recovered(&stored, maybe_sent_below);
         let StoredSession { record, inbound, .. } = stored;
-        let subscription = |stored: SubscriptionRecord| {
-            let start = SubscribedFrom::At(stored.start.resolve(Position::ZERO));
-            (stored.filter, Subscription { options: stored.options, id: stored.id, start })
-        };
+        let at = |start: Start| SubscribedFrom::At(start.resolve(Position::ZERO));
+        let mut subscriptions = Subscriptions::default();
+        let mut replaced = Rare::<Vec<_>>::default();
+        for SubscriptionRecord { filter, options, id, start, until } in record.subscriptions {
+            let subscription = Subscription { options, id, start: at(start) };
+            match until {
+                None => subscriptions.insert(filter, subscription),
+                Some(until) => {
+                    replaced.need().push(Replaced { filter, subscription, until: at(until) });
+                }
+            }
+        }
         Self {
-            subscriptions: record.subscriptions.into_iter().map(subscription).collect(),
+            subscriptions,
+            replaced,
             inbound: Inbound::recovered(inbound),
             outbound,
             will: record.will.map(Will::new),
@@ -246,20 +260,26 @@ impl Session {
         if is_addressed && message.addressee() != self.client_id.as_str() {
             return None;
         }
+        let replaced = self.replaced.get().map_or(&[][..], Vec::as_slice).iter();
+        let replaced = replaced.filter(|it| it.counts_at(position, is_addressed));
+        let replaced = replaced.map(|it| (&*it.filter, &it.subscription));
         if is_addressed && message.is_shared() {
-            let Subscription { options, id, .. } = *self.subscriptions.get(message.share())?;
+            let mut before = replaced.filter(|(filter, _)| *filter == message.share());
+            let before = before.next().map(|(_, subscription)| subscription);
+            let standing = || self.subscriptions.get(message.share());
+            let Subscription { options, id, .. } = *before.or_else(standing)?;
             return Some(Terms::new(message.qos(), message.retain(), options, id));
         }
         let is_own = || message.publisher() == self.client_id.as_str();
         let mut terms: Option<Terms> = None;
-        for (filter, subscription) in self.subscriptions.iter() {
-            let has_begun = match subscription.start {
-                SubscribedFrom::At(start) => is_addressed || start <= position,
-                SubscribedFrom::Unwritten(_) | SubscribedFrom::Written(_) => is_addressed,
-            };
+        let standing = self.subscriptions.iter().filter(|(filter, subscription)| {
+            let is_before = || replaced.clone().any(|(before, _)| before == *filter);
+            subscription.has_begun_at(position) || (is_addressed && !is_before())
+        });
+        for (filter, subscription) in standing.chain(replaced.clone()) {
             let is_local = subscription.options.no_local && !is_addressed && is_own();
             let is_match = || topic::matches_bytes(filter.as_bytes(), message.topic_bytes());
-            if !has_begun || is_local || !is_match() {
+            if is_local || !is_match() {
                 continue;
             }
             let (qos, retain) = (message.qos(), message.retain());
@@ -287,8 +307,10 @@ impl Session {
     /// The filters to read the log with. What groups give is addressed to their member: nothing
     /// else of what their filters match is for it.
     pub(crate) fn replay_filters(&self) -> ReplayFilters {
+        let replaced = self.replaced.get().into_iter().flatten();
+        let replaced = replaced.map(|it| (&*it.filter, &it.subscription));
         let begun =
-            self.subscriptions.iter().filter_map(|(filter, subscription)| {
+            self.subscriptions.iter().chain(replaced).filter_map(|(filter, subscription)| {
                 match subscription.start {
                     SubscribedFrom::At(_) if topic::shared_filter(filter).is_some() => None,
                     SubscribedFrom::At(start) => Some((filter.into(), start)),
@@ -298,21 +320,67 @@ impl Session {
         begun.collect()
     }
 
+    /// Subscribes, or takes the place of an earlier subscription to the same filter: without a gap,
+    /// so that the new one starts where that one started ([MQTT-3.8.4-4]), unless what the log holds
+    /// for that one is to be judged by it. `now`: where a subscription starts that begins now.
+    pub(crate) fn subscribe(
+        &mut self,
+        filter: &str,
+        options: SubscriptionOptions,
+        id: Option<u32>,
+        now: SubscribedFrom,
+    ) -> Subscription {
+        let mut subscription = Subscription { options, id, start: now };
+        if let Some(known) = self.subscriptions.get(filter).copied() {
+            if self.is_durable && known.is_owed_beside(&subscription) {
+                let replaced = Replaced { filter: filter.into(), subscription: known, until: now };
+                self.forget_done();
+                self.replaced.need().push(replaced);
+            } else if known.options.qos > QoS::AtMostOnce {
+                // What came at QoS 0 has been sent: it does not come from the log as well.
+                subscription.start = known.start;
+            }
+        }
+        self.subscriptions.insert(filter.into(), subscription);
+        subscription
+    }
+
+    /// False: there was no such subscription.
+    pub(crate) fn unsubscribe(&mut self, filter: &str) -> bool {
+        if let Some(replaced) = self.replaced.get_mut() {
+            replaced.retain(|it| *it.filter != *filter);
+        }
+        self.subscriptions.remove(filter)
+    }
+
+    /// Subscriptions that others have replaced, while they are owed something.
+    pub(crate) fn replaced(&self) -> usize {
+        self.replaced.get().map_or(0, Vec::len)
+    }
+
+    /// Lets go of what was replaced and is owed nothing any more.
+    fn forget_done(&mut self) {
+        let cursor = self.outbound.cursor(Position::ZERO);
+        let Some(replaced) = self.replaced.get_mut() else { return };
+        replaced.retain(|it| !it.is_done(cursor));
+        if replaced.is_empty() {
+            self.replaced.drop();
+        }
+    }
+
     /// The record to write now, in the batch `ticket`. Subscriptions that are new start where the
     /// engine puts this batch.
     pub(crate) fn next_record(&mut self, ticket: Ticket, class: Class) -> SessionRecord {
         self.record = RecordState { revision: self.record.revision + 1, ticket, is_stale: false };
         self.wrote(ticket, class);
-        let subscriptions = self.subscriptions.iter_mut().map(|(filter, subscription)| {
-            let start = match subscription.start {
-                SubscribedFrom::At(position) => Start::At(position),
-                SubscribedFrom::Unwritten(messages) | SubscribedFrom::Written(messages) => {
-                    subscription.start = SubscribedFrom::Written(messages);
-                    Start::InBatch(messages)
-                }
-            };
-            let (options, id) = (subscription.options, subscription.id);
-            SubscriptionRecord { filter: filter.into(), options, id, start }
+        self.forget_done();
+        let standing = self.subscriptions.iter_mut().map(|(filter, it)| (filter, it, None));
+        let replaced = self.replaced.get_mut().into_iter().flatten();
+        let replaced = replaced.map(|it| (&*it.filter, &mut it.subscription, Some(&mut it.until)));
+        let subscriptions = standing.chain(replaced).map(|(filter, subscription, until)| {
+            let Subscription { options, id, start } = subscription;
+            let (start, until) = (start.write(), until.map(SubscribedFrom::write));
+            SubscriptionRecord { filter: filter.into(), options: *options, id: *id, start, until }
         });
         let subscriptions = subscriptions.collect();
         let is_down = self.disconnected_at_ms.is_some();
@@ -336,24 +404,21 @@ impl Session {
     /// The record cannot be written in this turn, another is on its way: what is new now starts
     /// with the batch that will carry it.
     pub(crate) fn postpone_record(&mut self) {
-        for (_, subscription) in self.subscriptions.iter_mut() {
-            if let SubscribedFrom::Unwritten(messages) = &mut subscription.start {
-                *messages = 0;
-            }
-        }
+        self.marks().for_each(SubscribedFrom::postpone);
     }
 
     /// The record is committed; `first`: the first position of its batch.
     pub(crate) fn record_committed(&mut self, first: Position) {
-        let mut has_new = false;
-        for (_, subscription) in self.subscriptions.iter_mut() {
-            if let SubscribedFrom::Written(messages) = subscription.start {
-                subscription.start = SubscribedFrom::At(first.plus(messages));
-                has_new = true;
-            }
-        }
-        if has_new {
+        let new = self.marks().map(|mark| usize::from(mark.settle(first))).sum::<usize>();
+        if new > 0 {
             self.outbound.discard_page();
         }
+    }
+
+    /// Where subscriptions start, and ended.
+    fn marks(&mut self) -> impl Iterator<Item = &mut SubscribedFrom> {
+        let replaced = self.replaced.get_mut().into_iter().flatten();
+        let replaced = replaced.flat_map(|it| [&mut it.subscription.start, &mut it.until]);
+        self.subscriptions.iter_mut().map(|(_, it)| &mut it.start).chain(replaced)
     }
 }

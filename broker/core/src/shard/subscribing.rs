@@ -11,7 +11,7 @@ use crate::message::{Message, MessageParts, has_room_for_share};
 use crate::router::Router;
 use crate::shard::Shard;
 use crate::shard::steps::{SubscribeStep, UnsubscribeStep};
-use crate::subscription::{SubscribedFrom, Subscription, Terms};
+use crate::subscription::{SubscribedFrom, Terms};
 use crate::turn::{Append, Target, Turn, Write};
 
 impl Shard {
@@ -25,8 +25,11 @@ impl Shard {
         let mut room = self.desk.limits.queue();
         for (filter, options) in &step.filters {
             let known = session.subscriptions.get(filter).copied();
-            let is_full = known.is_none()
-                && session.subscriptions.len() >= self.desk.limits.subscriptions_max;
+            let most = self.desk.limits.subscriptions_max;
+            let is_full = match known {
+                None => session.subscriptions.len() >= most,
+                Some(_) => session.replaced() >= most,
+            };
             if let Some(reason_code) =
                 refuse_filter(filter, &session.client_id, is_full, &self.desk.limits)
             {
@@ -64,13 +67,8 @@ impl Shard {
             room.bytes = room.bytes.max(bytes.sum());
             retained.append(&mut found);
             let unwritten = SubscribedFrom::Unwritten(out.batch.appends.len() as u64);
-            // [MQTT-3.8.4-3]: replaced without a gap, so it starts where it started. But what came at
-            // QoS 0 has been sent: it does not come from the log as well.
-            let is_owed = |known: &Subscription| known.options.qos > QoS::AtMostOnce;
-            let start = known.filter(is_owed).map_or(unwritten, |known| known.start);
-            let subscription = Subscription { options: *options, id: step.id, start };
+            let subscription = session.subscribe(filter, *options, step.id, unwritten);
             router.subscribe(key, &session.client_id, filter, &subscription);
-            session.subscriptions.insert(filter.clone(), subscription);
             self.desk.counters.subscriptions += u64::from(known.is_none());
             reason_codes.push(match options.qos {
                 QoS::AtMostOnce => ReasonCode::Success,
@@ -137,7 +135,7 @@ impl Shard {
         let Some(session) = session.filter(|session| session.dissolving.is_none()) else { return };
         let mut reason_codes = Vec::with_capacity(step.filters.len());
         for filter in &step.filters {
-            let was_there = session.subscriptions.remove(filter);
+            let was_there = session.unsubscribe(filter);
             if let (true, Some(key)) = (was_there, session.subscriber) {
                 router.unsubscribe(key, filter);
                 self.desk.counters.subscriptions -= 1;

@@ -5,7 +5,10 @@ use crate::bench::dialogue::{
 };
 use crate::bench::{Bench, Wire};
 use flotilla_core::limits::Limits;
-use flotilla_mqtt::{Packet, QoS, Requested, SubscriptionOptions};
+use flotilla_mqtt::{
+    Packet, PacketId, QoS, Requested, SubscriptionOptions, Unsubscribe, UnsubscribeFilters,
+    UserProperties,
+};
 
 /// A session that takes one message at a time.
 fn slow() -> (Bench, Wire) {
@@ -23,7 +26,7 @@ fn resume(b: &mut Bench, s: Wire) -> Wire {
 }
 
 #[test]
-fn no_local_that_is_taken_back_counts_for_what_the_log_holds_too() {
+fn no_local_that_is_taken_back_counts_for_what_comes_from_then_on() {
     let (mut b, s) = slow();
     let mut options = SubscriptionOptions::new(QoS::AtLeastOnce);
     options.no_local = true;
@@ -43,11 +46,38 @@ fn no_local_that_is_taken_back_counts_for_what_the_log_holds_too() {
     let s = resume(&mut b, s);
     assert_eq!(b.next(s), "PUBLISH q1 dup #1 a=other's");
     puback(&mut b, s, 1);
-    assert_eq!(b.next(s), "PUBLISH q1 #2 a=own");
+    assert_eq!(b.next(s), "");
+    send(&mut b, s, "a", "own again", QoS::AtLeastOnce, 1);
+    assert_eq!(b.next(s), "PUBLISH q1 #2 a=own again");
+    assert_eq!(b.next(s), "PUBACK #1 0x00");
 }
 
 #[test]
-fn what_is_lowered_to_qos_0_gets_nothing_more_out_of_the_log() {
+fn no_local_counts_for_what_comes_from_then_on() {
+    let (mut b, s) = slow();
+    subscribe(&mut b, s, "a", QoS::AtLeastOnce);
+    for (number, payload) in [(1, "in flight"), (2, "waits")] {
+        send(&mut b, s, "a", payload, QoS::AtLeastOnce, number);
+        if number == 1 {
+            assert_eq!(b.next(s), "PUBLISH q1 #1 a=in flight");
+        }
+        assert_eq!(b.next(s), format!("PUBACK #{number} 0x00"));
+    }
+    let mut options = SubscriptionOptions::new(QoS::AtLeastOnce);
+    options.no_local = true;
+    subscribe_with(&mut b, s, None, &[Requested { filter: "a", options }]);
+    let s = resume(&mut b, s);
+    assert_eq!(b.next(s), "PUBLISH q1 dup #1 a=in flight");
+    send(&mut b, s, "a", "later", QoS::AtLeastOnce, 3);
+    assert_eq!(b.next(s), "PUBACK #3 0x10");
+    puback(&mut b, s, 1);
+    assert_eq!(b.next(s), "PUBLISH q1 #2 a=waits");
+    puback(&mut b, s, 2);
+    assert_eq!(b.next(s), "");
+}
+
+#[test]
+fn what_is_lowered_to_qos_0_gets_what_came_before() {
     let (mut b, s) = slow();
     subscribe(&mut b, s, "a", QoS::AtLeastOnce);
     let p = clean(&mut b, "p");
@@ -58,9 +88,44 @@ fn what_is_lowered_to_qos_0_gets_nothing_more_out_of_the_log() {
     subscribe(&mut b, s, "a", QoS::AtMostOnce);
     let s = resume(&mut b, s);
     assert_eq!(b.next(s), "PUBLISH q1 dup #1 a=in flight");
-    puback(&mut b, s, 1);
     send(&mut b, p, "a", "new", QoS::AtLeastOnce, 3);
     assert_eq!(b.next(s), "PUBLISH q0 a=new");
+    // Also of a broker that was started again, and cannot know what the client has got.
+    b.crash();
+    let s = b.connect(0, persistent("s", 600));
+    assert_eq!(b.next(s), RESUMED);
+    assert_eq!(b.next(s), "PUBLISH q1 dup #1 a=in flight");
+    puback(&mut b, s, 1);
+    assert_eq!(b.next(s), "PUBLISH q1 dup #2 a=waits");
+    puback(&mut b, s, 2);
+    assert_eq!(b.next(s), "");
+    let p = clean(&mut b, "p");
+    send(&mut b, p, "a", "newer", QoS::AtLeastOnce, 1);
+    assert_eq!(b.next(s), "PUBLISH q0 a=newer");
+}
+
+#[test]
+fn what_was_replaced_and_is_taken_back_gets_nothing_more() {
+    let (mut b, s) = slow();
+    subscribe(&mut b, s, "a", QoS::AtLeastOnce);
+    let p = clean(&mut b, "p");
+    for (number, payload) in [(1, "in flight"), (2, "waits")] {
+        send(&mut b, p, "a", payload, QoS::AtLeastOnce, number);
+    }
+    assert_eq!(b.next(s), "PUBLISH q1 #1 a=in flight");
+    subscribe(&mut b, s, "a", QoS::AtMostOnce);
+    b.send(
+        s,
+        &Packet::Unsubscribe(Unsubscribe {
+            packet_id: PacketId::MIN,
+            user_properties: UserProperties::EMPTY,
+            filters: UnsubscribeFilters::from_slice(&["a"]),
+        }),
+    );
+    assert_eq!(b.next(s), "UNSUBACK #1 [0]");
+    let s = resume(&mut b, s);
+    assert_eq!(b.next(s), "PUBLISH q1 dup #1 a=in flight");
+    puback(&mut b, s, 1);
     assert_eq!(b.next(s), "");
 }
 

@@ -276,6 +276,7 @@ fn sessions(dir: &Path) {
                         options: SubscriptionOptions::default(),
                         id: None,
                         start: Start::InBatch(0),
+                        until: None,
                     }],
                     will: None,
                     unacknowledged: Vec::new(),

@@ -68,7 +68,9 @@ pub(crate) fn for_each_want(
 ) {
     // Not from the start of the subscription: what is addressed to the session may stand before it,
     // when an earlier record was still on its way.
-    for wish in &session.interest.wishes {
+    let is_done = |until: Position| until <= session.cursor;
+    let wishes = session.interest.wishes.iter();
+    for wish in wishes.filter(|wish| !wish.until.is_some_and(is_done)) {
         for &partition in reach.of(wish.filter).iter() {
             each(partition, session.cursor);
         }

@@ -15,8 +15,9 @@ use crate::wanted::Wanted;
 pub(crate) struct Loser {
     /// What the session would ask the log for.
     wants: Replay,
-    /// For each of its filters: whether it leaves out what the session itself has published.
-    no_local: Vec<bool>,
+    /// For each of its filters: where it ended, if it has, and whether it leaves out what the
+    /// session itself has published.
+    limits: Vec<(Option<Position>, bool)>,
     /// QoS 2 messages that the client has, ascending.
     received: Vec<Position>,
     /// Everything below is done unless it is in flight.
@@ -40,7 +41,7 @@ impl Loser {
                 messages_max: 0,
                 bytes_max: 0,
             },
-            no_local: interest.wishes.iter().map(|wish| wish.no_local).collect(),
+            limits: interest.wishes.iter().map(|wish| (wish.until, wish.no_local)).collect(),
             received: session.received.clone(),
             frontier: interest.sent_up_to.max(session.cursor),
         }
@@ -56,14 +57,17 @@ impl Loser {
             || (position >= self.frontier && self.received.binary_search(&position).is_err())
     }
 
-    /// Whether it wants the message in spite of No Local. A filter of it matches.
+    /// Whether it wants the message although a subscription has ended or has No Local. A filter of
+    /// it matches, from where it starts.
     fn wants(&self, message: &Message, position: Position) -> bool {
         let is_own = message.publisher() == self.wants.client_id.as_str();
-        let is_spared = !is_own || !self.no_local.contains(&true) || self.is_in_flight(position);
-        is_spared || {
-            let filters = self.wants.filters.iter().zip(&self.no_local);
-            filters.into_iter().any(|((filter, start), no_local)| {
-                !no_local && *start <= position && topic::matches(filter, message.topic())
+        let is_for = |&(until, no_local): &(Option<Position>, bool)| {
+            until.is_none_or(|until| position < until) && !(is_own && no_local)
+        };
+        self.is_in_flight(position) || self.limits.iter().all(is_for) || {
+            let filters = self.wants.filters.iter().zip(&self.limits);
+            filters.filter(|(_, limits)| is_for(limits)).any(|((filter, start), _)| {
+                *start <= position && topic::matches(filter, message.topic())
             })
         }
     }

@@ -3,7 +3,8 @@
 use flotilla_core::id::Position;
 use flotilla_mqtt::QoS;
 
-use super::{MalformedRecord, subscription_fields, unseal};
+use super::subscription::Subscription;
+use super::{MalformedRecord, unseal};
 
 /// The first fields of a session's record.
 const REVISION_AND_EXPIRY: usize = 8 + 4;
@@ -25,6 +26,8 @@ pub(crate) struct Interest<'a> {
 pub(crate) struct Wish<'a> {
     pub(crate) filter: &'a str,
     pub(crate) start: Position,
+    /// Where it ended, if another subscription has replaced it.
+    pub(crate) until: Option<Position>,
     pub(crate) no_local: bool,
 }
 
@@ -35,10 +38,10 @@ pub(crate) fn interest<'a>(key: &[u8], sealed: &'a [u8]) -> Result<Interest<'a>,
     let disconnected_at_ms = fields.option()?.map(u64::from_be_bytes);
     let mut wishes = Vec::new();
     for _ in 0..fields.count()? {
-        let (filter, options, _, start) = subscription_fields(&mut fields)?;
+        let Subscription { filter, options, start, until, .. } = Subscription::read(&mut fields)?;
         // What is granted at QoS 0 never comes out of the log.
         if options.qos > QoS::AtMostOnce {
-            wishes.push(Wish { filter, start, no_local: options.no_local });
+            wishes.push(Wish { filter, start, until, no_local: options.no_local });
         }
     }
     if fields.byte()? != 0 {

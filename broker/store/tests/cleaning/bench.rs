@@ -234,6 +234,7 @@ pub(crate) fn session(client_id: &str, filters: &[&str]) -> SessionRecord {
         options: SubscriptionOptions::new(QoS::AtLeastOnce),
         id: None,
         start: Start::InBatch(0),
+        until: None,
     };
     SessionRecord {
         client_id: ClientId::from(client_id),

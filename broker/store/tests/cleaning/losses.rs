@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flotilla_core::id::{ClientId, Position};
-use flotilla_core::record::{OutboundRecord, SessionRecord};
+use flotilla_core::record::{OutboundRecord, SessionRecord, Start};
 use flotilla_core::turn::Write;
 use flotilla_mqtt::{PacketId, QoS};
 use flotilla_store::{Cleaned, Options};
@@ -61,6 +61,11 @@ fn each_message_counts_for_whom_it_was_still_to_come() {
     b.write(put(session("no filter", &[])));
     b.write(with(session("QoS 0", &["#"]), |record| {
         record.subscriptions[0].options.qos = QoS::AtMostOnce;
+    }));
+    // It was lowered to QoS 0 behind the fifth message.
+    b.write(with(session("lowered", &["t/#", "t/#"]), |record| {
+        record.subscriptions[0].options.qos = QoS::AtMostOnce;
+        record.subscriptions[1].until = Some(Start::At(Position(6)));
     }));
     // It published the even ones itself.
     b.write(with(session("own", &["t/#"]), |record| {
@@ -124,6 +129,7 @@ fn each_message_counts_for_whom_it_was_still_to_come() {
         ("addressee", 6, 0),
         ("all", 9, 1),
         ("in flight", 6, 1),
+        ("lowered", 5, 0),
         ("member", 5, 0),
         ("narrow", 1, 0),
         ("own", 5, 1),

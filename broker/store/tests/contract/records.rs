@@ -36,6 +36,7 @@ fn full(revision: u64) -> SessionRecord {
         options,
         id,
         start: Start::At(Position(start)),
+        until: None,
     };
     SessionRecord {
         expiry_interval_s: u32::MAX,
@@ -108,6 +109,7 @@ fn a_start_in_the_batch_is_resolved(mut bench: Bench) {
             options: SubscriptionOptions::default(),
             id: None,
             start: Start::InBatch(messages),
+            until: None,
         });
     }
     bench.submit(&[message("t", b""), message("t", b"")], vec![put(record)]);

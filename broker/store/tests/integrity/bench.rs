@@ -91,6 +91,7 @@ pub(crate) fn session(name: &str) -> SessionRecord {
             options: SubscriptionOptions::default(),
             id: None,
             start: Start::InBatch(1),
+            until: None,
         }],
         will: None,
         unacknowledged: Vec::new(),

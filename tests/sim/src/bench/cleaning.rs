@@ -99,6 +99,15 @@ fn start(wish: &SubscriptionRecord) -> Position {
     start
 }
 
+/// Where it ended, if another one has replaced it.
+fn until(wish: &SubscriptionRecord) -> Position {
+    match wish.until {
+        None => Position(u64::MAX),
+        Some(Start::At(until)) => until,
+        Some(Start::InBatch(_)) => panic!("the engine knows where it is"),
+    }
+}
+
 /// QoS 2 messages that were sent, not received (`released`: received).
 fn exchanges(session: &StoredSession, released: bool) -> impl Iterator<Item = Position> {
     let open = session
@@ -119,7 +128,8 @@ fn is_in_flight(session: &StoredSession, at: Position) -> bool {
 
 fn floor(session: &StoredSession) -> Position {
     // What is addressed to it may stand before the start of the subscription.
-    let wanted = wishes(session).map(|_| session.cursor);
+    let standing = wishes(session).filter(|wish| until(wish) > session.cursor);
+    let wanted = standing.map(|_| session.cursor);
     wanted.chain(in_flight(session)).min().unwrap_or(Position(u64::MAX))
 }
 
@@ -137,7 +147,7 @@ fn is_owed(session: &StoredSession, at: Position, message: &Message) -> bool {
             let is_own = message.publisher() == client_id;
             is_in_flight
                 || wishes(session).any(|wish| {
-                    start(wish) <= at
+                    (start(wish)..until(wish)).contains(&at)
                         && topic::matches(&wish.filter, message.topic())
                         && !(is_own && wish.options.no_local)
                 })

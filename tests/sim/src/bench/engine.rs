@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use flotilla_core::id::{ClientId, Position, ShardId, Ticket};
 use flotilla_core::mail::Overtaken;
 use flotilla_core::message::Message;
-use flotilla_core::record::{OutboundRecord, SessionRecord, Start, StoredSession};
+use flotilla_core::record::{OutboundRecord, SessionRecord, StoredSession};
 use flotilla_core::turn::{Batch, Page, Replay, Write};
 use flotilla_mqtt::{PacketId, topic};
 
@@ -272,9 +272,7 @@ impl Stored {
 
     fn put_session(&mut self, record: &SessionRecord, first: Position) {
         let mut record = record.clone();
-        for subscription in &mut record.subscriptions {
-            subscription.start = Start::At(subscription.start.resolve(first));
-        }
+        record.resolve(first);
         let known = self.sessions.get_mut(&record.client_id);
         let revision = known.as_ref().map_or(0, |known| known.record.revision);
         assert_eq!(record.revision, revision + 1, "compare and set");

@@ -224,10 +224,17 @@ impl Model {
             _ => 1,
         };
         let on_line = earlier.iter().filter(|it| it.line == delivered.line).count();
-        // What No Local held back is in the log, and comes when No Local is taken back.
-        let was_held_back = publication.publisher == client
-            && self.wishes.iter().any(|it| it.client == client && it.no_local);
-        let is_right = on_line < copies + retained || publication.is_excused || was_held_back;
+        // Between SUBSCRIBE and SUBACK both the old subscription counts and the new one.
+        let is_between = |wish: &&Wish| {
+            let next =
+                wish.replaced_by.filter(|_| wish.client == client).map(|at| &self.wishes[at]);
+            let granted = next.map(|next| next.granted.unwrap_or(Step::MAX));
+            wish.matches(publication)
+                && granted.zip(publication.sent).is_some_and(|(granted, sent)| sent <= granted)
+                && wish.ending <= Some(publication.routed.unwrap_or(Step::MAX))
+        };
+        let replaced = self.wishes.iter().filter(is_between).count();
+        let is_right = on_line < copies + retained + replaced || publication.is_excused;
         assert!(is_right, "{told}: once more on one connection");
         let is_once = qos == QoS::ExactlyOnce && publication.qos == QoS::ExactlyOnce;
         if is_once && delivered.is_new && !publication.is_excused {

@@ -1,6 +1,7 @@
 //! What must have been delivered, and kept, when everything has come to rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::successors;
 
 use flotilla_mqtt::QoS;
 
@@ -50,17 +51,24 @@ impl Model {
 
     fn is_owed(&self, wish: &Wish, publication: &Publication) -> bool {
         let Some(sent) = publication.sent else { return false };
-        let is_replaced_worse = |later: &&Wish| {
-            later.client == wish.client
-                && later.filter == wish.filter
-                && later.asked > wish.asked
-                && (later.qos < wish.qos || later.no_local)
-        };
         !wish.is_shared()
             && wish.matches(publication)
-            && wish.must_be_since(sent)
+            && (wish.must_be_since(sent) || self.was_before_replaced(wish, publication))
             && !(wish.no_local && wish.client == publication.publisher)
-            && !self.wishes.iter().any(|later| is_replaced_worse(&later))
+    }
+
+    /// It came before another subscription to the same filter, which stands or was replaced in turn.
+    fn was_before_replaced(&self, wish: &Wish, publication: &Publication) -> bool {
+        let (Some(sent), Some(routed)) = (publication.sent, publication.routed) else {
+            return false;
+        };
+        let next = |wish: &&Wish| wish.replaced_by.map(|next| &self.wishes[next]);
+        let later = successors(next(&wish), next);
+        wish.granted.is_some_and(|granted| granted < sent)
+            && wish.ending.is_some_and(|ending| routed < ending)
+            && !wish.is_open
+            && later.clone().all(|later| !later.is_open)
+            && later.last().is_some_and(|it| it.ending.is_none() && it.ended.is_none())
     }
 
     /// It went into the log for another subscription as well, which was taken back or replaced before

@@ -73,6 +73,8 @@ pub(crate) struct Wish {
     pub(crate) granted: Option<Step>,
     /// From here on an UNSUBSCRIBE for it was on its way, or another SUBSCRIBE.
     pub(crate) ending: Option<Step>,
+    /// In the latter case that one's number.
+    pub(crate) replaced_by: Option<usize>,
     /// Here it was gone.
     pub(crate) ended: Option<Step>,
     /// A crash may have taken it, so it may be, and need not.

@@ -253,6 +253,7 @@ impl World {
             granted: None,
             ending: None,
             ended: None,
+            replaced_by: None,
             is_open: false,
         });
         self.tell(|| format!("c{who} subscribes {number} to {filter} {options:?}"));
@@ -381,8 +382,10 @@ impl World {
                     self.model.wishes[at].asked = Some(now);
                     let filter = self.model.wishes[at].filter.clone();
                     for (earlier, wish) in self.model.wishes.iter_mut().enumerate() {
-                        if wish.client == who && wish.filter == filter && earlier < at {
-                            wish.ending.get_or_insert(now);
+                        let is_it = wish.client == who && wish.filter == filter && earlier < at;
+                        if is_it && wish.ending.is_none() {
+                            wish.ending = Some(now);
+                            wish.replaced_by = Some(at);
                         }
                     }
                 }
