@@ -311,6 +311,16 @@ impl Model {
         *last = number;
     }
 
+    /// Cleaning has taken it since.
+    fn was_cleaned(&self, delivered: &Delivered) -> bool {
+        let Delivered { client, number, ref group, .. } = *delivered;
+        let of_group = |group: &String| {
+            let mut gone = self.cleaned_of_groups.iter();
+            gone.any(|(of, gone)| *gone == number && (of == group || group == UNKNOWN))
+        };
+        group.as_ref().map_or_else(|| self.cleaned.contains(&(client, number)), of_group)
+    }
+
     fn take_packet_id(&mut self, who: Who, publish: &Publish<'_>, delivery: usize) {
         let Some(packet_id) = publish.packet_id else { return };
         let session = &mut self.sessions[who];
@@ -318,7 +328,7 @@ impl Model {
         let (Some(old), true) = (known, delivery < self.delivered.len()) else { return };
         let Some(old) = self.delivered.get(old) else { return };
         let new = &self.delivered[delivery];
-        if old.qos == QoS::AtLeastOnce && self.cleaned.contains(&(who, old.number)) {
+        if old.qos == QoS::AtLeastOnce && self.was_cleaned(old) {
             return;
         }
         let told = format!("c{who}: message {} under {packet_id:?}", new.number);
