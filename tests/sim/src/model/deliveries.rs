@@ -328,7 +328,8 @@ impl Model {
         let (Some(old), true) = (known, delivery < self.delivered.len()) else { return };
         let Some(old) = self.delivered.get(old) else { return };
         let new = &self.delivered[delivery];
-        if old.qos == QoS::AtLeastOnce && self.was_cleaned(old) {
+        // At QoS 2 there should be a PUBREL before (docs/choices.md).
+        if self.was_cleaned(old) {
             return;
         }
         let told = format!("c{who}: message {} under {packet_id:?}", new.number);
