@@ -76,8 +76,8 @@ fn no_local_counts_for_what_comes_from_then_on() {
     assert_eq!(b.next(s), "");
 }
 
-#[test]
-fn what_is_lowered_to_qos_0_gets_what_came_before() {
+/// One message is in flight and another one waits when the subscription is lowered to QoS 0.
+fn lowered() -> (Bench, Wire, Wire) {
     let (mut b, s) = slow();
     subscribe(&mut b, s, "a", QoS::AtLeastOnce);
     let p = clean(&mut b, "p");
@@ -86,6 +86,12 @@ fn what_is_lowered_to_qos_0_gets_what_came_before() {
     }
     assert_eq!(b.next(s), "PUBLISH q1 #1 a=in flight");
     subscribe(&mut b, s, "a", QoS::AtMostOnce);
+    (b, s, p)
+}
+
+#[test]
+fn what_is_lowered_to_qos_0_gets_what_came_before() {
+    let (mut b, s, p) = lowered();
     let s = resume(&mut b, s);
     assert_eq!(b.next(s), "PUBLISH q1 dup #1 a=in flight");
     send(&mut b, p, "a", "new", QoS::AtLeastOnce, 3);
@@ -106,14 +112,7 @@ fn what_is_lowered_to_qos_0_gets_what_came_before() {
 
 #[test]
 fn what_was_replaced_and_is_taken_back_gets_nothing_more() {
-    let (mut b, s) = slow();
-    subscribe(&mut b, s, "a", QoS::AtLeastOnce);
-    let p = clean(&mut b, "p");
-    for (number, payload) in [(1, "in flight"), (2, "waits")] {
-        send(&mut b, p, "a", payload, QoS::AtLeastOnce, number);
-    }
-    assert_eq!(b.next(s), "PUBLISH q1 #1 a=in flight");
-    subscribe(&mut b, s, "a", QoS::AtMostOnce);
+    let (mut b, s, _) = lowered();
     b.send(
         s,
         &Packet::Unsubscribe(Unsubscribe {
