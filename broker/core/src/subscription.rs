@@ -15,6 +15,18 @@ pub struct Subscription {
     pub start: SubscribedFrom,
 }
 
+impl Subscription {
+    /// Whether a durable session gets out of the log what matches.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.options.qos > QoS::AtMostOnce
+    }
+
+    /// Whether what stands at this position of the log came when it was there.
+    pub(crate) fn has_begun_at(&self, position: Position) -> bool {
+        matches!(self.start, SubscribedFrom::At(start) if start <= position)
+    }
+}
+
 /// Where in the log a subscription of a durable session starts: only the engine can tell, when the
 /// session's record is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

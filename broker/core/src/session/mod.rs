@@ -8,7 +8,7 @@ mod replaced;
 pub(crate) mod subscriptions;
 pub(crate) mod will;
 
-use flotilla_mqtt::{QoS, SubscriptionOptions, topic};
+use flotilla_mqtt::{SubscriptionOptions, topic};
 
 use crate::durability::{Class, Reached};
 use crate::id::{ClientId, ConnectionKey, Position, SessionKey, ShardId, SubscriberKey, Ticket};
@@ -19,7 +19,7 @@ use crate::record::{SessionRecord, Start, StoredSession, SubscriptionRecord};
 use crate::router::Subscriber;
 use crate::session::inbound::Inbound;
 use crate::session::outbound::Outbound;
-use crate::session::replaced::Replaced;
+use crate::session::replaced::{Replaced, is_owed_beside};
 use crate::session::subscriptions::Subscriptions;
 use crate::session::will::Will;
 use crate::shard::dissolving::Dissolving;
@@ -332,11 +332,11 @@ impl Session {
     ) -> Subscription {
         let mut subscription = Subscription { options, id, start: now };
         if let Some(known) = self.subscriptions.get(filter).copied() {
-            if self.is_durable && known.is_owed_beside(&subscription) {
+            if self.is_durable && is_owed_beside(&known, &subscription) {
                 let replaced = Replaced { filter: filter.into(), subscription: known, until: now };
                 self.forget_done();
                 self.replaced.need().push(replaced);
-            } else if known.options.qos > QoS::AtMostOnce {
+            } else if known.is_logged() {
                 // What came at QoS 0 has been sent: it does not come from the log as well.
                 subscription.start = known.start;
             }
@@ -362,7 +362,7 @@ impl Session {
     fn forget_done(&mut self) {
         let cursor = self.outbound.cursor(Position::ZERO);
         let Some(replaced) = self.replaced.get_mut() else { return };
-        replaced.retain(|it| !it.is_done(cursor));
+        replaced.retain(|it| !it.has_ended_at(cursor));
         if replaced.is_empty() {
             self.replaced.drop();
         }

@@ -5,8 +5,6 @@
 //! it must not be lost because the new subscription gets nothing out of the log, or not what the
 //! client itself has published ([MQTT-3.8.4-4]).
 
-use flotilla_mqtt::QoS;
-
 use crate::id::Position;
 use crate::subscription::{SubscribedFrom, Subscription};
 
@@ -23,25 +21,17 @@ impl Replaced {
     /// Whether it counts for what stands at this position. `is_addressed`: to the session, so
     /// wherever the subscription began.
     pub(crate) fn counts_at(&self, position: Position, is_addressed: bool) -> bool {
-        let has_ended = matches!(self.until, SubscribedFrom::At(until) if until <= position);
-        !has_ended && (is_addressed || self.subscription.has_begun_at(position))
+        !self.has_ended_at(position) && (is_addressed || self.subscription.has_begun_at(position))
     }
 
-    /// Whether everything that it is owed is done, when everything below `cursor` is.
-    pub(crate) fn is_done(&self, cursor: Position) -> bool {
-        matches!(self.until, SubscribedFrom::At(until) if until <= cursor)
+    /// Whether what stands at this position of the log came after it. It is owed nothing any more
+    /// when everything below that position is done.
+    pub(crate) fn has_ended_at(&self, position: Position) -> bool {
+        matches!(self.until, SubscribedFrom::At(until) if until <= position)
     }
 }
 
-impl Subscription {
-    /// Whether what the log holds for it must not be judged by `next`, which replaces it.
-    pub(crate) fn is_owed_beside(&self, next: &Self) -> bool {
-        let is_logged = |subscription: &Self| subscription.options.qos > QoS::AtMostOnce;
-        is_logged(self) && (!is_logged(next) || self.options.no_local != next.options.no_local)
-    }
-
-    /// Whether what stands at this position of the log came when it was there.
-    pub(crate) fn has_begun_at(&self, position: Position) -> bool {
-        matches!(self.start, SubscribedFrom::At(start) if start <= position)
-    }
+/// Whether what the log holds for `known` must not be judged by `next`, which replaces it.
+pub(crate) fn is_owed_beside(known: &Subscription, next: &Subscription) -> bool {
+    known.is_logged() && (!next.is_logged() || known.options.no_local != next.options.no_local)
 }
