@@ -14,6 +14,7 @@ pub(crate) fn decode_and_encode(bytes: &[u8]) {
         (_, 0) => Version::V3_1_1,
         _ => Version::V3_1,
     };
+    // Whichever it finds, it must not panic.
     let _ = connect_version(bytes);
     if first & 2 != 0 {
         if let Ok(Some((connect, len))) = decode_connect(bytes, SIZE_MAX) {

@@ -35,6 +35,7 @@ pub(crate) fn recover_damaged(bytes: &[u8]) {
         }
         fs::write(path, content).expect("it has room");
     }
+    // What comes of damaged bytes is told one way or another.
     let _ = verify_closed(copy.path(), &|_| true);
     let (sender, _ends) = channel();
     if let Ok((rocks, recovered)) = Rocks::open(copy.path(), &Options::default(), Ends(sender)) {

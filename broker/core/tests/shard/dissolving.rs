@@ -275,19 +275,19 @@ fn what_was_passed_on_before_a_crash_is_not_passed_on_again() {
     assert_eq!(b.next(away), "PUBLISH q1 #1 a=1");
     b.send(away, &Packet::Disconnect(Disconnect::new(ReasonCode::Success)));
     b.settle();
-    let here = join(&mut b, 0, persistent("here", 600));
+    join(&mut b, 0, persistent("here", 600));
     b.commits_at_once = false;
     b.wait_ms(1_001);
     let before = b.engine.log().len();
     while b.engine.log().len() == before {
-        let _ = b.commit(1) | b.sync(1) | b.report();
+        let goes_on = b.commit(1) | b.sync(1) | b.report();
+        assert!(goes_on, "it is passed on in the end");
         while b.deliver_mail() | b.read_page() | b.deliver_page() {}
     }
     assert!(b.engine.session("away").is_some(), "there is more");
     b.commits_at_once = true;
     b.crash();
     b.wait_ms(1_001);
-    let _ = here;
     let here = b.connect(0, persistent("here", 600));
     assert_eq!(b.next(here), RESUMED);
     assert_eq!(numbers(&mut b, here), [1, 2, 3, 4, 5, 6, 7, 8], "once each");
